@@ -51,6 +51,9 @@ class Series(Record):
     throttled: list[int] = Field(default_factory=list, description="indices into samples_ns with a lowered clock")
     median_ns: Interval
     cpu_ns: Interval | None = Field(default=None, description="process CPU time per call, where it is not the clock")
+    inner: int = Field(default=1, description="calls in one sample; samples_ns are per call")
+    first_ns: float | None = Field(default=None, description="the first dispatch, left out of everything")
+    shortfall: str | None = Field(default=None, description="why there are fewer samples than the protocol asked for")
 
 
 class Check(Record):
@@ -154,6 +157,28 @@ class Environment(Record):
     missing: dict[str, str] = Field(default_factory=dict)
 
 
+class Trials(Record):
+    """Many small comparisons of one kind, which show how often the stopwatch and the verdict rule are right.
+
+    ``aa``: the same work twice, where every FASTER or SLOWER is a false alarm. ``planted``: the contestant really
+    does ``planted`` more work, where every SLOWER is a detection.
+    """
+
+    kind: Literal["aa", "planted"]
+    contestant: str
+    planted: float = Field(default=0.0, description="extra work of the contestant, as a share of the baseline's")
+    n_trials: int
+    n_hits: int = Field(description="false alarms (aa) or detections (planted)")
+    verdicts: dict[VerdictWord, int]
+    ratios: list[Interval] = Field(description="one per trial, baseline's time over the contestant's")
+    min_effect: float
+    noise_floor: float | None
+    n_samples: int = Field(description="interleaved rounds in each trial")
+    clock: Clock
+    clock_reason: str
+    seconds: float
+
+
 class Point(Record):
     """Everything that one sweep point found."""
 
@@ -167,6 +192,7 @@ class Point(Record):
     checks: list[Check] = Field(default_factory=list)
     comparisons: list[Comparison] = Field(default_factory=list)
     noise_floor: NoiseFloor | None = None
+    trials: list[Trials] = Field(default_factory=list, description="self-checks of the stopwatch, where it made them")
     roofs: list[Roof] = Field(default_factory=list)
     achieved: list[Achieved] = Field(default_factory=list)
     metrics: dict[str, Metric] = Field(default_factory=dict)
@@ -175,6 +201,7 @@ class Point(Record):
     sensors_before: Sensors | None = None
     sensors_after: Sensors | None = None
     environment: Environment
+    samples_sha256: str | None = Field(default=None, description="hash of samples.csv.gz; set when it is written")
 
 
 class GateResult(Record):
