@@ -1,7 +1,56 @@
-"""rx580lab: a Jupyter-first OpenCL workbench for the RX 580."""
+"""rx580lab: a Jupyter-first OpenCL workbench for the RX 580 and any other OpenCL 1.2 device.
+
+::
+
+    import rx580lab as rx
+
+    device = rx.open_device()             # the best device here; or rx.open_device("pocl"), rx.open_device("RX 580")
+    c = rx.ops.gemm(device, a, b)         # numpy in, numpy out; device arrays in, device array out
+    rx.ops.spec("gemm")                   # templates, parameters, cost
+
+Parts are imported when first used, so that ``import rx580lab`` is quick and a child process loads only what it needs.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rx580lab import compile, device, experiment, measure, ops, peers, reference, report, results, selftest
+    from rx580lab.device import LIMITS, Array, Device, Event, Limits, list_devices, open_device
 
 __version__ = version("rx580lab")
+
+_FROM_DEVICE = ("LIMITS", "Array", "Device", "Event", "Limits", "list_devices", "open_device")
+_PARTS = ("compile", "device", "experiment", "measure", "ops", "peers", "reference", "report", "results", "selftest")
+
+__all__ = [
+    "LIMITS",
+    "Array",
+    "Device",
+    "Event",
+    "Limits",
+    "__version__",
+    "compile",
+    "device",
+    "experiment",
+    "list_devices",
+    "measure",
+    "open_device",
+    "ops",
+    "peers",
+    "reference",
+    "report",
+    "results",
+    "selftest",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FROM_DEVICE:
+        return getattr(import_module("rx580lab.device"), name)
+    if name in _PARTS:
+        return import_module(f"rx580lab.{name}")
+    raise AttributeError(f"module 'rx580lab' has no attribute {name!r}")

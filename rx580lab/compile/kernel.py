@@ -1,0 +1,119 @@
+"""A built kernel and its launches: sizes checked against the device's limits, arguments bound once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+
+from rx580lab.device import Array, Device, Event
+from rx580lab.errors import InputError, LaunchFailed, LimitExceeded, ShapeError
+
+__all__ = ["Kernel", "Launch", "LocalBytes"]
+
+
+@dataclass(frozen=True)
+class LocalBytes:
+    """A ``__local`` pointer argument of ``n`` bytes."""
+
+    n: int
+
+
+class Kernel:
+    """One entry point of a built program. Get it by ``load_kernel``; safe to share, as each launch has its own copy."""
+
+    __slots__ = ("_lds_bytes", "_made", "_program", "device", "name")
+
+    def __init__(self, device: Device, program: Any, made: Any, name: str) -> None:
+        self.device = device
+        self.name = name
+        self._program = program
+        self._made = made
+        info = cl.kernel_work_group_info.LOCAL_MEM_SIZE
+        self._lds_bytes = int(made.get_work_group_info(info, device.cl_device))
+
+    def bind(self, global_size: Sequence[int], local_size: Sequence[int] | None, *args: Any) -> Launch:
+        """A launch with its sizes and arguments fixed: cheap to enqueue many times.
+
+        Args:
+            global_size: work-items per dimension, each at least 1 and a multiple of the local size.
+            local_size: work-items of a work-group per dimension; None lets the driver choose.
+            *args: Array (not empty), numpy scalars of the kernel's own types, LocalBytes for ``__local`` pointers.
+        """
+        sizes = tuple(int(n) for n in global_size)
+        group = None if local_size is None else tuple(int(n) for n in local_size)
+        self._check_sizes(sizes, group)
+        lds = self._lds_bytes + sum(arg.n for arg in args if isinstance(arg, LocalBytes))
+        limit = self.device.limits.lds_bytes
+        if limit is not None and lds > limit:
+            raise LimitExceeded(self.name, f"expected at most {limit:,} bytes of local memory a group, got {lds:,}")
+        made = cl.Kernel(self._program, self._made.function_name)
+        try:
+            made.set_args(*(self._argument(i, arg) for i, arg in enumerate(args)))
+        except (cl.Error, TypeError) as error:
+            raise InputError(self.name, f"its arguments do not fit: {error}") from error
+        return Launch(self.device, made, sizes, group, args, self.name)
+
+    def launch(self, global_size: Sequence[int], local_size: Sequence[int] | None, *args: Any) -> Event:
+        """Binds and enqueues once."""
+        return self.bind(global_size, local_size, *args).enqueue()
+
+    def _argument(self, index: int, arg: Any) -> Any:
+        if isinstance(arg, Array):
+            if arg.device is not self.device:
+                raise InputError(
+                    self.name, f"expected arrays of {self.device.selector}, got argument {index} of {arg.device}"
+                )
+            if arg.buffer is None:
+                raise ShapeError(self.name, f"expected argument {index} to hold elements, got shape {arg.shape}")
+            return arg.buffer
+        if isinstance(arg, LocalBytes):
+            return cl.LocalMemory(arg.n)
+        if isinstance(arg, np.generic):
+            return arg
+        raise InputError(
+            self.name, f"expected an Array, numpy scalar or LocalBytes as argument {index}, got {type(arg).__name__}"
+        )
+
+    def _check_sizes(self, sizes: tuple[int, ...], group: tuple[int, ...] | None) -> None:
+        if not 1 <= len(sizes) <= 3 or min(sizes) < 1:
+            raise ShapeError(self.name, f"expected 1 to 3 global sizes of at least 1, got {sizes}")
+        if group is None:
+            return
+        if len(group) != len(sizes) or min(group) < 1 or any(n % g for n, g in zip(sizes, group, strict=True)):
+            raise ShapeError(self.name, f"expected a local size that divides {sizes}, got {group}")
+        limit = self.device.limits.work_group
+        if limit is not None and math.prod(group) > limit:
+            raise LimitExceeded(
+                self.name, f"expected at most {limit} work-items a group, got {math.prod(group)} {group}"
+            )
+
+
+class Launch:
+    """A kernel with sizes and arguments bound; ``enqueue`` costs a few microseconds."""
+
+    __slots__ = ("_args", "_device", "_global", "_local", "_made", "name")
+
+    def __init__(self, device: Device, made: Any, sizes: tuple[int, ...], group: tuple[int, ...] | None,
+                 args: tuple[Any, ...], name: str) -> None:  # fmt: skip
+        self._device = device
+        self._made = made
+        self._global = sizes
+        self._local = group
+        self._args = args  # keeps their memory alive as long as the launch
+        self.name = name
+
+    def enqueue(self) -> Event:
+        """Queues it after everything queued before; returns at once."""
+        try:
+            return Event(cl.enqueue_nd_range_kernel(self._device.queue, self._made, self._global, self._local))
+        except cl.Error as error:
+            sizes = f"global {self._global}, local {self._local}"
+            raise LaunchFailed(self.name, f"the driver refused the launch ({sizes}): {error}") from error
+
+    def __repr__(self) -> str:
+        return f"Launch({self.name}, global={self._global}, local={self._local})"

@@ -1,0 +1,78 @@
+"""Where the kernels are, and a kernel's full source text: macros first, includes expanded, lines kept."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from rx580lab.errors import BuildError
+
+__all__ = ["kernel_files", "kernel_source", "kernels_dir"]
+
+Macro = int | float | str
+
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"[ \t]*$')
+_MACRO_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+
+
+def kernels_dir() -> Path:
+    """The folder with the ``.cl`` files: ``RX580LAB_KERNELS``, a checkout's ``kernels/``, or the installed wheel's."""
+    asked = os.environ.get("RX580LAB_KERNELS")
+    package = Path(__file__).resolve().parent.parent
+    places = [Path(asked)] if asked else [package / "_kernels", package.parent / "kernels"]
+    for place in places:
+        if (place / "include").is_dir():
+            return place
+    raise BuildError(
+        "compile", f"expected a folder with kernels and include/, got none at {', '.join(map(str, places))}"
+    )
+
+
+def kernel_files() -> list[Path]:
+    """All ``.cl`` and ``.h`` files, sorted: what a hash of the kernels covers."""
+    root = kernels_dir()
+    return sorted([*root.glob("*.cl"), *(root / "include").glob("*.h")])
+
+
+def kernel_source(name: str, macros: Mapping[str, Macro] | None = None) -> str:
+    """The text of ``kernels/<name>.cl`` as the compiler gets it.
+
+    Macros become ``#define`` lines, ``#include "x.h"`` is replaced by ``kernels/include/x.h`` (once per text), and
+    ``#line`` marks keep every message at the kernel's own file and line. So the text alone says what is built, and no
+    driver has to understand an include path.
+    """
+    root = kernels_dir()
+    path = root / f"{name}.cl"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in root.glob("*.cl")))
+        raise BuildError("compile", f"expected one of the kernels {known}, got {name!r}")
+    defines = [_define(name, key, value) for key, value in (macros or {}).items()]
+    return "\n".join([*defines, _expanded(path, root / "include", set())]) + "\n"
+
+
+def _define(kernel: str, key: str, value: Macro) -> str:
+    text = str(int(value)) if isinstance(value, bool) else str(value)
+    if not _MACRO_NAME.match(key) or "\n" in text:
+        raise BuildError("compile", f"[{kernel}] expected a macro name and a one-line value, got {key!r}={value!r}")
+    return f"#define {key} {text}"
+
+
+def _expanded(path: Path, include: Path, seen: set[Path]) -> str:
+    lines = [f'#line 1 "{path.name}"']
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        found = _INCLUDE.match(line)
+        if not found:
+            lines.append(line)
+            continue
+        header = include / found.group(1)
+        if not header.is_file():
+            raise BuildError(
+                "compile", f'{path.name}:{number}: expected a file of kernels/include, got "{found.group(1)}"'
+            )
+        if header not in seen:
+            seen.add(header)
+            lines.append(_expanded(header, include, seen))
+        lines.append(f'#line {number + 1} "{path.name}"')
+    return "\n".join(lines)

@@ -1,0 +1,26 @@
+"""Finding, probing and opening OpenCL devices; their arrays and events.
+
+With ``compile/`` the only importer of pyopencl: above these two there are only our Device, Array, Kernel and Event.
+"""
+
+from rx580lab.device.array import Array
+from rx580lab.device.cache import cache_dir, data_dir, write_atomically
+from rx580lab.device.core import Device, open_device
+from rx580lab.device.event import Event
+from rx580lab.device.find import DeviceInfo, find_device, list_devices
+from rx580lab.device.limits import LIMITS, Limits
+
+__all__ = [
+    "LIMITS",
+    "Array",
+    "Device",
+    "DeviceInfo",
+    "Event",
+    "Limits",
+    "cache_dir",
+    "data_dir",
+    "find_device",
+    "list_devices",
+    "open_device",
+    "write_atomically",
+]

@@ -1,0 +1,142 @@
+"""Arrays in device memory: C-contiguous, counted, from the device's pool."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyopencl as cl
+
+from rx580lab.errors import DtypeError, ShapeError
+
+if TYPE_CHECKING:
+    from rx580lab.device.core import Device
+
+__all__ = ["Array"]
+
+
+class Block:
+    """One allocation, shared by the arrays that view it; gives its bytes back to the device's count when it dies."""
+
+    __slots__ = ("_release", "buffer", "nbytes")
+
+    def __init__(self, buffer: Any, nbytes: int, release: Any) -> None:
+        self.buffer = buffer
+        self.nbytes = nbytes
+        self._release = release
+
+    def __del__(self) -> None:
+        self._release(self.nbytes)
+
+
+class Array:
+    """An n-dimensional, C-contiguous array in device memory; made by ``Device.upload``, ``empty`` or ``zeros``.
+
+    Attributes:
+        device: where it lives.
+        shape: lengths of its axes; may hold zeros (then there is no memory behind it).
+        dtype: numpy element type.
+    """
+
+    __slots__ = ("_block", "_buffer", "device", "dtype", "shape")
+
+    def __init__(self, device: Device, shape: tuple[int, ...], dtype: np.dtype[Any], block: Block | None, buffer: Any):
+        self.device = device
+        self.shape = shape
+        self.dtype = dtype
+        self._block = block
+        self._buffer = buffer
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def buffer(self) -> Any:
+        """The memory object to pass as a kernel's argument; None for an empty array. For ``compile/``."""
+        return self._buffer
+
+    @property
+    def int_ptr(self) -> int:
+        """The ``cl_mem`` handle as an integer, for C libraries that share our queue; 0 for an empty array."""
+        return 0 if self._buffer is None else int(self._buffer.int_ptr)
+
+    def download(self) -> npt.NDArray[Any]:
+        """A numpy copy of it, after all work queued before."""
+        host = np.empty(self.shape, self.dtype)
+        if self.nbytes:
+            self.device.copy_to_host(host, self._buffer)
+        return host
+
+    def write(self, host: npt.ArrayLike) -> Array:
+        """Copies ``host`` (same shape and dtype) into it, in queue order; returns itself."""
+        data = np.ascontiguousarray(host)
+        if data.shape != self.shape and not (data.size == self.size == 1):
+            raise ShapeError("array", f"expected shape {self.shape}, got {data.shape}")
+        if data.dtype != self.dtype:
+            raise DtypeError("array", f"expected {self.dtype}, got {data.dtype}")
+        if self.nbytes:
+            self.device.copy_to_device(self._buffer, data)
+        return self
+
+    def reshape(self, *shape: int | Sequence[int]) -> Array:
+        """The same memory under another shape of as many elements; one axis may be -1."""
+        wanted = tuple(int(n) for n in (shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape))  # type: ignore[arg-type]
+        if wanted.count(-1) == 1:
+            rest = -math.prod(wanted)
+            if rest and self.size % rest == 0:
+                wanted = tuple(self.size // rest if n == -1 else n for n in wanted)
+        if any(n < 0 for n in wanted) or math.prod(wanted) != self.size:
+            raise ShapeError("array", f"expected a shape of {self.size} elements for {self.shape}, got {wanted}")
+        return Array(self.device, wanted, self.dtype, self._block, self._buffer)
+
+    def view_from(self, offset: int, shape: int | Sequence[int]) -> Array:
+        """A sub-range from element ``offset`` on, sharing memory. The offset must suit the device's alignment."""
+        wanted = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
+        n, start = math.prod(wanted), int(offset)
+        if start < 0 or n < 0 or start + n > self.size:
+            raise ShapeError("array", f"expected a range within {self.size} elements, got {start} .. {start + n}")
+        if n == 0:
+            return Array(self.device, wanted, self.dtype, None, None)
+        begin, align = start * self.dtype.itemsize, self.device.base_align_bytes
+        if begin % align:
+            raise ShapeError("array", f"expected an offset that is a multiple of {align} bytes, got {begin} bytes")
+        parent: Any = cl.Buffer.from_int_ptr(self._buffer.int_ptr, retain=True)
+        part = parent.get_sub_region(begin, n * self.dtype.itemsize)
+        return Array(self.device, wanted, self.dtype, self._block, part)
+
+    def to_pyopencl(self) -> Any:
+        """A ``pyopencl.array.Array`` over the same memory, without a copy."""
+        import pyopencl.array as cl_array  # pulls in a code generator: only for those who ask
+
+        if self._buffer is None:
+            raise ShapeError("array", f"expected at least one element to share with pyopencl, got shape {self.shape}")
+        return cl_array.Array(self.device.queue, self.shape, self.dtype, data=self._buffer)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        if copy is False:
+            raise ValueError("an array in device memory cannot become a numpy array without a copy")
+        host = self.download()
+        return host if dtype is None else host.astype(dtype, copy=False)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an array without axes")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"Array(shape={self.shape}, dtype={self.dtype}, device={self.device.selector!r})"

@@ -1,0 +1,28 @@
+"""The ops: each is a launcher that checks, sizes and enqueues the kernels of the same name.
+
+``rx.ops.gemm(device, a, b)`` runs one; ``rx.ops.spec("gemm")`` describes it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from rx580lab.errors import InputError
+from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
+
+NAMES = ("copy", "triad", "fma_peak", "gemm", "softmax")
+
+__all__ = ["NAMES", "Constraint", "Cost", "OpSpec", "Plan", "Template", "plan", "spec", "specs"]
+
+
+def spec(name: str) -> OpSpec:
+    """The op of that name: templates, space, default, cost, plan."""
+    if name not in NAMES:
+        raise InputError("ops", f"expected one of {', '.join(NAMES)}, got {name!r}")
+    found: OpSpec = import_module(f"rx580lab.ops.{name}").SPEC
+    return found
+
+
+def specs() -> list[OpSpec]:
+    """All ops."""
+    return [spec(name) for name in NAMES]
