@@ -55,6 +55,7 @@ def test_equal_points_give_equal_bytes(tmp_path: Path) -> None:
         write_point(tmp_path / name, point())
     for file in (POINT_FILE, SAMPLES_FILE):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert (tmp_path / "a" / SAMPLES_FILE).read_bytes()[4:8] == bytes(4)  # gzip's time stamp
 
 
 @settings(deadline=None, max_examples=30)
