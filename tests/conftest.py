@@ -24,7 +24,7 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in [name for name in os.environ if name.startswith("RX580LAB_") and name not in KEPT]:
             patch.delenv(name)
         patch.setenv("RX580LAB_REPORTS", str(root / "reports"))
-        patch.setenv("XDG_DATA_HOME", str(root / "data"))
+        patch.setenv("RX580LAB_DATA", str(root / "data"))
         patch.setenv("MPLBACKEND", "Agg")
         yield root
 
