@@ -18,7 +18,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rx580lab import compile, device, experiment, measure, ops, peers, reference, report, results, selftest
+    from rx580lab import compile, device, experiment, measure, ops, peers, reference, report, results, selftest  # noqa: A004 - the house's name for that stage
     from rx580lab.device import LIMITS, Array, Device, Event, Limits, list_devices, open_device
 
 __version__ = version("rx580lab")

@@ -23,6 +23,8 @@ from rx580lab.errors import DeviceNotFound, ProbeFailed
 __all__ = ["DeviceInfo", "find_device", "list_devices"]
 
 PROBE_TIMEOUT_S = 120.0
+# Raised when the probe learns to see more: results of an older one are not taken over.
+PROBE_VERSION = 1
 
 # Short names that people type; platforms that are not listed go by a slug of their own name.
 PLATFORM_NAMES = {
@@ -33,7 +35,7 @@ PLATFORM_NAMES = {
     "Intel(R) OpenCL Graphics": "intel-gpu",
 }
 # How the drivers name a Polaris 10/20/30 card: AMD-APP, ROCm, Mesa, and the boards' names.
-_POLARIS = re.compile(r"gfx803|ellesmere|polaris\s*(10|20|30)|\brx\s*(470|480|570|580|590)\b", re.IGNORECASE)
+_POLARIS = re.compile(r"gfx803\b|ellesmere|polaris\s*(10|20|30)|\brx\s*(470|480|570|580|590)\b", re.IGNORECASE)
 # Simulators are asked for by name: kernels run 100 to 1600 times slower there.
 _SIMULATORS = frozenset({"oclgrind"})
 _PROBE_VARIABLES = re.compile(r"^(OCL_ICD_|OPENCL_|POCL_|RUSTICL_|LIBGL_|GALLIUM_|ROC_|GPU_|HSA_|CUDA_VISIBLE)")
@@ -249,7 +251,7 @@ def _read_probe(store: Any) -> dict[str, Any] | None:
 
 
 def _probe_key(info: DeviceInfo) -> str:
-    versions = [metadata.version("pyopencl"), platform.release(), sys.prefix, _environment_key()]
+    versions = [PROBE_VERSION, metadata.version("pyopencl"), platform.release(), sys.prefix, _environment_key()]
     identity = [info.selector, info.index, {k: v for k, v in info.facts.items() if not k.endswith("_bytes")}]
     return hashlib.sha256(json.dumps([identity, versions], sort_keys=True).encode()).hexdigest()[:32]
 
