@@ -1,0 +1,304 @@
+"""The command ``rx580lab``: look at devices, check them, run experiments, draw reports.
+
+Every error of ours ends with one line on standard error and exit status 1; wrong usage with 2. What a program would
+read goes to standard output (``--json``), everything for people goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import rx580lab
+from rx580lab.errors import LabError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+HELP = """Benchmarks, checks and reports for OpenCL devices, made for the RX 580 (Polaris, gfx803).
+
+Start with [bold]rx580lab devices[/bold] (what is here), [bold]rx580lab selftest[/bold] (does it compute right) and
+[bold]rx580lab run bench/quickstart[/bold] (how quick is it). Nothing here has been measured on a card yet.
+"""
+
+app = typer.Typer(
+    name="rx580lab", help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]}, pretty_exceptions_enable=False,
+)  # fmt: skip
+
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device", "-d", envvar="RX580LAB_DEVICE", show_envvar=True,
+        help='Device by name, as `rx580lab devices` shows it: "pocl", "RX 580". Default: the best one here.',
+    ),
+]  # fmt: skip
+LimitsOption = Annotated[
+    str | None,
+    typer.Option(envvar="RX580LAB_LIMITS", show_envvar=True, help='"rx580" holds the device to that card\'s limits.'),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for programs.")]
+ReportsOption = Annotated[
+    Path | None,
+    typer.Option("--reports", envvar="RX580LAB_REPORTS", show_envvar=True, help="Where runs are kept: ./reports."),
+]
+
+
+def _fail(error: LabError) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"rx580lab: {error}", style="red"))
+    raise typer.Exit(1)
+
+
+def _reporting_errors(command: Callable[P, R]) -> Callable[P, R]:
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except LabError as error:
+            _fail(error)
+
+    return guarded
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"rx580lab {rx580lab.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+    del version
+
+
+@app.command()
+@_reporting_errors
+def devices(
+    as_json: JsonOption = False,
+    probe: Annotated[bool, typer.Option(help="Build and run a small kernel on each, in a child process.")] = True,
+) -> None:
+    """List the OpenCL devices here, best first, and say why one is not usable.
+
+    The first column is the name to give to --device. Exit status 1 if none is usable.
+
+    Example: rx580lab devices --json
+    """
+    from rx580lab.device import list_devices
+
+    found = list_devices(probe=probe)
+    if as_json:
+        _print_json([info.as_dict() for info in found])
+    else:
+        _devices_table(found)
+    if probe and not any(info.usable for info in found):
+        raise typer.Exit(1)
+
+
+def _devices_table(found: list[Any]) -> None:
+    table = Table(title="OpenCL devices, best first")
+    table.add_column("name for --device", overflow="fold", min_width=max([len(info.selector) for info in found] or [0]))
+    for heading in ("device", "class", "family", "memory", "state"):
+        table.add_column(heading)
+    for info in found:
+        memory = f"{info.facts['memory_bytes'] / 2**30:.1f} GiB" if "memory_bytes" in info.facts else "-"
+        state = {True: Text("usable", "green"), False: Text(info.reason, "red"), None: Text("not probed")}[info.usable]
+        table.add_row(info.selector, info.name or "-", info.device_class, info.isa, memory, state)
+    Console().print(table)
+    if found and not any(info.is_polaris for info in found):
+        _say("No Polaris card (RX 470 to RX 590) among them: figures will be of another device.")
+    if not found:
+        _say("No OpenCL platform is installed; `pip install 'pyopencl[pocl]'` brings one.")
+
+
+def _say(text: str) -> None:
+    Console(highlight=False, soft_wrap=True).print(Text(text))
+
+
+@app.command()
+@_reporting_errors
+def selftest(
+    device: DeviceOption = None,
+    limits: LimitsOption = None,
+    op: Annotated[list[str] | None, typer.Option("--op", help="Only this op; may be given several times.")] = None,
+    soak: Annotated[float, typer.Option(min=0, help="Then repeat for SECONDS on the warm device, bit for bit.")] = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every op and template against its oracle on your driver.
+
+    Sizes straddle the edges of tiles and groups and include large ones; guard values past the end show stray writes.
+    --soak answers whether driver and memory compute right every time. Exit status 1 if anything is wrong.
+
+    Example: rx580lab selftest --device "RX 580" --soak 600
+    """
+    from rx580lab.device import open_device
+    from rx580lab.selftest import run_selftest
+
+    opened = open_device(device, limits=limits)
+    console = Console(stderr=True, highlight=False)
+    with console.status(f"selftest on {opened.selector}") as status:
+        report = run_selftest(opened, ops=op or None, soak_s=soak, progress=lambda line: status.update(str(line)))
+    if as_json:
+        _print_json(report.as_dict())
+    else:
+        _selftest_table(report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_reporting_errors
+def run(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or a shipped experiment: bench/gemm.")],
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="K=V", help="Set a parameter; may be given several times.")
+    ] = None,
+    device: DeviceOption = None,
+    ci: Annotated[
+        bool, typer.Option("--ci", help="The small version; speed gates are reported, not enforced.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an unfinished run; it is an error if none.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="A new run, even where a killed one could be resumed.")
+    ] = False,
+    reports: ReportsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run an experiment; the last line of standard output is the run's folder.
+
+    The specification is checked before anything starts. Without --resume or --fresh, a run of the same specification,
+    code and device that was killed is resumed, and otherwise a new one begins. Exit status 1 if a cell, an oracle or
+    a gate fails.
+
+    Example: rx580lab run bench/gemm --set shape=512x512x512 --device pocl
+    """
+    from rx580lab.experiment import run_spec
+    from rx580lab.experiment.places import find_experiment
+
+    if resume and fresh:
+        raise typer.BadParameter("expected --resume or --fresh, got both")
+    overrides = dict(_assignment(text) for text in assignments or [])
+    with _LiveProgress() as progress:
+        outcome = run_spec(
+            find_experiment(spec), device=device, overrides=overrides, ci=ci,
+            mode="resume" if resume else "fresh" if fresh else "new", reports=reports, progress=progress,
+        )  # fmt: skip
+    if as_json:
+        _print_json({"path": str(outcome.path), "ok": outcome.ok, "status": outcome.status, "reason": outcome.reason})
+    else:
+        sys.stdout.write(f"{outcome.path}\n")
+    if not outcome.ok:
+        raise typer.Exit(1)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"expected --set name=value, got {text!r}")
+    return name, value
+
+
+@app.command()
+@_reporting_errors
+def report(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run folders; none means all of --reports.")
+    ] = None,
+    reports: ReportsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the pages of runs again, and the index of all runs.
+
+    Example: rx580lab report reports/bench/gemm/20261124T101500Z-1a2b3c
+    """
+    from rx580lab.report import render_index, render_run
+    from rx580lab.results import reports_root, runs
+
+    root = reports_root(reports)
+    chosen = [folder.resolve() for folder in folders] if folders else [found.path for found in runs(root)]
+    pages = [render_run(folder) for folder in chosen]
+    pages.append(render_index(root))
+    if as_json:
+        _print_json([str(page) for page in pages])
+    else:
+        sys.stdout.write("".join(f"{page}\n" for page in pages))
+
+
+class _LiveProgress:
+    """Draws a run's steps: a line per finished point, and the cell at work below; plain lines without a terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._status = self._console.status("starting") if self._console.is_terminal else None
+
+    def __enter__(self) -> _LiveProgress:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def __call__(self, step: Any) -> None:
+        from rx580lab.experiment.progress import print_progress
+
+        if self._status is None:
+            print_progress(step)
+        elif step.kind in {"cell_start", "point_start", "waiting"}:
+            place = f"[{step.point}/{step.n_points}] " if step.point else ""
+            cell = f"cell {step.cell}/{step.n_cells}: " if step.cell else ""
+            self._status.update(Text(f"{place}{cell}{step.text}"))
+        elif step.kind != "cell_end":
+            took = f" ({step.seconds:.1f} s)" if step.seconds is not None else ""
+            place = f"[{step.point}/{step.n_points}] " if step.point else ""
+            self._console.print(Text(f"{place}{step.text}{took}"))
+
+
+def _selftest_table(report: Any) -> None:
+    table = Table(
+        "op", "template", "cases", "result", "largest error / tolerance", title=f"selftest on {report.device}"
+    )
+    for line in report.lines:
+        result = Text("pass", "green") if line.ok else Text(f"FAIL: {line.reason}", "red")
+        if line.ok and line.reason:
+            result = Text(f"not run: {line.reason}", "yellow")
+        share = "-" if line.worst_share is None else f"{line.worst_share:.3g}"
+        table.add_row(line.op, line.template, str(line.n_cases), result, share)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(Text("every op passed" if report.ok else "NOT everything passed", "green" if report.ok else "red"))
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    # A closed pipe (`rx580lab devices | head`) ends us quietly, as it does other commands.
+    try:
+        app()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()
