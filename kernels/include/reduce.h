@@ -1,0 +1,33 @@
+// One value per work-item of a row -> one value for all of them, through local memory.
+#ifndef RX580LAB_REDUCE_H
+#define RX580LAB_REDUCE_H
+
+// Work-items that join a column of values each. Two short serial steps need three barriers; a tree needs one per level,
+// and its levels cannot overlap the latency of local memory as independent reads do.
+#define REDUCE_COLUMNS 16
+
+// Defines `float name(value, lanes, lane, n_lanes)`, which joins the values of n_lanes work-items.
+// lanes: n_lanes floats of local memory for this row; lane: this work-item's place in it; n_lanes: a multiple of 16.
+// It holds barriers, so every work-item of the group must come here, also those of rows that do not exist.
+#define DEFINE_REDUCE(name, JOIN)                                                                                      \
+  static inline float name(const float value, __local float *lanes, const uint lane, const uint n_lanes) {             \
+    barrier(CLK_LOCAL_MEM_FENCE); /* the last reduction may still be being read */                                     \
+    lanes[lane] = value;                                                                                               \
+    barrier(CLK_LOCAL_MEM_FENCE); /* all values are there */                                                           \
+    if (lane < REDUCE_COLUMNS) {                                                                                       \
+      float column = value;                                                                                            \
+      for (uint k = lane + REDUCE_COLUMNS; k < n_lanes; k += REDUCE_COLUMNS) {                                         \
+        column = JOIN(column, lanes[k]);                                                                               \
+      }                                                                                                                \
+      lanes[lane] = column;                                                                                            \
+    }                                                                                                                  \
+    barrier(CLK_LOCAL_MEM_FENCE); /* all columns are there */                                                          \
+    float all = lanes[0];                                                                                              \
+    for (uint k = 1; k < REDUCE_COLUMNS; ++k) {                                                                        \
+      all = JOIN(all, lanes[k]);                                                                                       \
+    }                                                                                                                  \
+    return all;                                                                                                        \
+  }
+#define ADD(a, b) ((a) + (b))
+
+#endif

@@ -1,0 +1,153 @@
+// softmax for processors with vector registers and caches: one work-item is one core's worth of loop.
+//
+// Shapes and special values as in softmax.cl; out may be x. Work-groups of one. Two ways:
+//   softmax_cpu   a work-item takes rows_per_item whole rows. From memory: 1 read + 1 write while a row fits into L2;
+//                 the exponentials wait in out for the row's sum.
+//   softmax_cpu_partial, softmax_cpu_write   few long rows: a row is shared by n_segments work-items. 2 reads + 1
+//                 write; the exponentials are computed twice, which costs less than keeping them.
+
+#include "exp.h"
+
+// Elements per vector; unit: floats, 8 or 16. 16 are two AVX2 registers: two chains hide the latency of max and add.
+#ifndef VEC
+#define VEC 16
+#endif
+// Vectors that are added up before they join the total, so that errors grow with C / (SUM_BLOCK * VEC).
+#ifndef SUM_BLOCK
+#define SUM_BLOCK 64
+#endif
+
+#include "stream.h"
+
+#define DEFINE_EXP_(name, floats, ints) DEFINE_EXP(name, floats, ints)
+DEFINE_EXP_(exp_vec, STREAM_JOIN(float, VEC), STREAM_JOIN(int, VEC))
+DEFINE_EXP(exp_of, float, int)
+
+// As maxps: the second operand when either is NaN. A NaN in x is dropped here; the row's sum meets it again.
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define ADD(a, b) ((a) + (b))
+
+#define JOIN_4(JOIN, v) JOIN(JOIN((v).s0, (v).s1), JOIN((v).s2, (v).s3))
+#define JOIN_8(JOIN, v) JOIN_4(JOIN, JOIN((v).lo, (v).hi))
+#define JOIN_16(JOIN, v) JOIN_8(JOIN, JOIN((v).lo, (v).hi))
+#define JOIN_LANES(JOIN, v) STREAM_JOIN(JOIN_, VEC)(JOIN, v)
+
+// The last n < VEC elements at p, and -infinity in the other lanes, where exp() then gives 0.
+static inline vec load_edge(const __global float *p, const uint n) {
+  vec v = (vec)(-INFINITY);
+  for (uint k = 0; k < n; ++k) {
+    ((float *)&v)[k] = p[k];
+  }
+  return v;
+}
+
+static inline void store_edge(vec v, __global float *p, const uint n) {
+  for (uint k = 0; k < n; ++k) {
+    p[k] = ((float *)&v)[k];
+  }
+}
+
+static inline float max_of(const __global float *x, const uint n) {
+  vec top = (vec)(-INFINITY), other = top;
+  uint i = 0;
+  for (; i + 2 * VEC <= n; i += 2 * VEC) {
+    top = MAX(LOAD(x + i), top);
+    other = MAX(LOAD(x + i + VEC), other);
+  }
+  float most = JOIN_LANES(MAX, MAX(top, other));
+  for (; i < n; ++i) {
+    most = MAX(x[i], most);
+  }
+  return most;
+}
+
+// The sum of exp(x - shift) over n elements; KEEP(e, i) may store the exponentials of the vector at i.
+#define SUM_EXP(sum, x, shift, n, KEEP, KEEP_EDGE)                                                                     \
+  {                                                                                                                    \
+    vec total = (vec)(0.0f);                                                                                           \
+    uint i = 0;                                                                                                        \
+    while (i + VEC <= n) {                                                                                             \
+      vec part = (vec)(0.0f);                                                                                          \
+      for (const uint stop = min(i + SUM_BLOCK * VEC, n); i + VEC <= stop; i += VEC) {                                 \
+        const vec e = exp_vec(LOAD(x + i) - shift);                                                                    \
+        KEEP(e, i)                                                                                                     \
+        part += e;                                                                                                     \
+      }                                                                                                                \
+      total += part;                                                                                                   \
+    }                                                                                                                  \
+    if (i < n) {                                                                                                       \
+      const vec e = exp_vec(load_edge(x + i, n - i) - shift);                                                          \
+      KEEP_EDGE(e, i)                                                                                                  \
+      total += e;                                                                                                      \
+    }                                                                                                                  \
+    sum = JOIN_LANES(ADD, total);                                                                                      \
+  }
+#define DROP(e, i)
+#define TO_OUT(e, i) STORE(e, out + i);
+#define EDGE_TO_OUT(e, i) store_edge(e, out + i, n_cols - i);
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void softmax_cpu(const __global float *x, __global float *out,
+                                                                         const uint n_rows, const uint n_cols,
+                                                                         const uint rows_per_item) {
+  const uint first = get_group_id(0) * rows_per_item;
+  const uint end = min(first + rows_per_item, n_rows);
+  x += (size_t)first * n_cols;
+  out += (size_t)first * n_cols;
+  for (uint row = first; row < end; ++row, x += n_cols, out += n_cols) {
+    const float top = max_of(x, n_cols);
+    float sum;
+    SUM_EXP(sum, x, top, n_cols, TO_OUT, EDGE_TO_OUT)
+    const float scale = 1.0f / sum;
+    uint i = 0;
+    for (; i + VEC <= n_cols; i += VEC) {
+      STORE(LOAD(out + i) * scale, out + i);
+    }
+    for (; i < n_cols; ++i) {
+      out[i] *= scale;
+    }
+  }
+}
+
+// maxima, sums (R, n_segments): of each segment of `width` columns, the maximum and the sum of exp(x - that maximum).
+// A segment of -infinity alone has sum 0, so that it adds nothing to the rest of its row.
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+softmax_cpu_partial(const __global float *x, __global float *maxima, __global float *sums, const uint n_cols,
+                    const uint width) {
+  const uint first = get_group_id(0) * width;
+  const uint n = min(width, n_cols - first);
+  x += get_group_id(1) * (size_t)n_cols + first;
+  const float top = max_of(x, n);
+  const float shift = top == -INFINITY ? 0.0f : top;
+  float sum;
+  SUM_EXP(sum, x, shift, n, DROP, DROP)
+  const size_t segment = get_group_id(1) * get_num_groups(0) + get_group_id(0);
+  maxima[segment] = top;
+  sums[segment] = sum;
+}
+
+// Joins the row's segments, then writes this work-item's own.
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+softmax_cpu_write(const __global float *x, const __global float *maxima, const __global float *sums,
+                  __global float *out, const uint n_cols, const uint width) {
+  const uint n_segments = get_num_groups(0);
+  maxima += get_group_id(1) * n_segments;
+  sums += get_group_id(1) * n_segments;
+  const float top = max_of(maxima, n_segments);
+  float sum = 0.0f;
+  for (uint k = 0; k < n_segments; ++k) {
+    sum += sums[k] * exp_of(maxima[k] - top);
+  }
+  const float scale = 1.0f / sum;
+  const uint first = get_group_id(0) * width;
+  const uint n = min(width, n_cols - first);
+  const size_t offset = get_group_id(1) * (size_t)n_cols + first;
+  x += offset;
+  out += offset;
+  uint i = 0;
+  for (; i + VEC <= n; i += VEC) {
+    STORE(exp_vec(LOAD(x + i) - top) * scale, out + i);
+  }
+  if (i < n) {
+    store_edge(exp_vec(load_edge(x + i, n - i) - top) * scale, out + i, n - i);
+  }
+}

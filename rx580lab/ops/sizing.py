@@ -1,0 +1,45 @@
+"""Sizes that launchers have in common: rounding up, and work-groups that fit a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rx580lab.device import Device
+from rx580lab.errors import ShapeError
+
+__all__ = ["MAX_ELEMENTS", "WAVEFRONT", "ceil_div", "checked_count", "fitted_group", "wants_wavefronts"]
+
+# Kernels count elements in 32 bits: an index and its next step of at most 2^31 must not wrap round.
+MAX_ELEMENTS = 2**31 - 1
+# Work-items that issue together on GCN. A smaller group leaves lanes idle.
+WAVEFRONT = 64
+
+
+def ceil_div(n: int, step: int) -> int:
+    """How many steps cover n."""
+    return -(-n // step)
+
+
+def checked_count(where: str, n: int) -> int:
+    """``n``, or ShapeError when a kernel could not count so far."""
+    if n > MAX_ELEMENTS:
+        raise ShapeError(where, f"expected at most {MAX_ELEMENTS:,} elements, got {n:,}")
+    return n
+
+
+def fitted_group(device: Device, params: dict[str, int], asked: Mapping[str, int] | None) -> dict[str, int]:
+    """``params`` with ``WG_X`` halved until the device takes it; one that was asked for is left as it is."""
+    size = params["WG_X"]
+    limit = device.limits.work_group or size
+    if "WG_X" not in (asked or {}):
+        while size > limit:
+            size //= 2
+    return {**params, "WG_X": size}
+
+
+def wants_wavefronts(device: Device, _shape: Mapping[str, int]) -> str | None:
+    """None, or why a template of whole wavefronts cannot run on ``device``."""
+    limit = device.limits.work_group
+    if limit is not None and limit < WAVEFRONT:
+        return f"needs work-groups of {WAVEFRONT}, and {device.selector} takes at most {limit}"
+    return None

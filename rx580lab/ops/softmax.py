@@ -1,0 +1,212 @@
+"""Softmax over the last axis. Kernels: ``softmax.cl`` (plain), ``softmax_wave.cl``, ``softmax_gpu.cl``, ``softmax_cpu.cl``."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rx580lab.compile import Launch, load_kernel
+from rx580lab.device import Array, Device
+from rx580lab.errors import ShapeError
+from rx580lab.ops.plan import (
+    Constraint,
+    Cost,
+    OpSpec,
+    Params,
+    Plan,
+    Shape,
+    Template,
+    as_array,
+    choose,
+    given_back,
+    output,
+)
+from rx580lab.ops.sizing import MAX_ELEMENTS, WAVEFRONT, ceil_div, fitted_group, wants_wavefronts
+
+__all__ = ["SPEC", "plan", "softmax"]
+
+# What a work-item of the cpu template should at least chew on; unit: floats. Well above the 10 ns that a group costs.
+ITEM_ELEMENTS = 16384
+# A row is shared only when each share is at least this long; unit: floats.
+MIN_SEGMENT = 4096
+MAX_SEGMENT = 65536
+MAX_SEGMENTS = 1024
+
+
+def softmax(
+    device: Device,
+    x: Array | npt.NDArray[np.float32],
+    *,
+    out: Array | None = None,
+    template: str | None = None,
+    params: Params | None = None,
+) -> Any:
+    """Softmax of ``x`` (fp32, rank 1 or more, lengths may be 0) over its last axis, shifted by each row's maximum.
+
+    A row that holds NaN or +infinity, or nothing but -infinity, becomes NaN throughout, as numpy's formula has it;
+    single -infinities become 0. Results below 2**-126 may be 0. numpy in gives numpy out; an Array in gives an Array
+    out. ``out`` may be ``x`` itself. Raises DtypeError for other element types, ShapeError for a scalar or when ``out``
+    does not fit.
+    """
+    return given_back(plan(device, x, out=out, template=template, params=params), x)
+
+
+def plan(
+    device: Device,
+    x: Array | npt.NDArray[np.float32],
+    *,
+    out: Array | None = None,
+    template: str | None = None,
+    params: Params | None = None,
+) -> Plan:
+    """The launches that ``softmax`` runs, bound once, for running many times."""
+    source = as_array(device, "softmax", "x", x)
+    if source.ndim == 0:
+        raise ShapeError("softmax", "expected x of rank 1 or more, got a scalar")
+    target = output(device, "softmax", out, source.shape)
+    shape = {"R": math.prod(source.shape[:-1]), "C": source.shape[-1]}
+    if max(shape.values()) > MAX_ELEMENTS:
+        raise ShapeError("softmax", f"expected at most {MAX_ELEMENTS:,} rows and columns, got {shape}")
+    chosen, merged = choose(device, SPEC, shape, template or _for_few_long_rows(device, shape), params)
+    if "WG_X" in merged:
+        merged = fitted_group(device, merged, params)
+    if chosen.name == "wave":
+        merged = _fitted_row(device, merged, params, shape["C"])
+    if source.size == 0:
+        return Plan("softmax", chosen.name, merged, (), target)
+    if chosen.name.endswith("_split"):
+        return _split(device, chosen, merged, source, target, shape)
+    launch = _launch(device, chosen, merged, source, target, shape)
+    return Plan("softmax", chosen.name, merged, (launch,), target)
+
+
+def _for_few_long_rows(device: Device, shape: Shape) -> str | None:
+    """The template that shares a row among compute units, when rows alone would leave most of them idle."""
+    few = shape["R"] * 2 <= device.compute_units
+    if few and shape["C"] >= 2 * MIN_SEGMENT and wants_wavefronts(device, shape) is None:
+        return f"{device.device_class}_split"
+    return None
+
+
+def _launch(device: Device, chosen: Template, params: Params, x: Array, out: Array, shape: Shape) -> Launch:
+    n_rows, n_cols = shape["R"], shape["C"]
+    kernel = load_kernel(device, chosen.source, f"softmax_{chosen.name}", params)
+    rows, cols = np.uint32(n_rows), np.uint32(n_cols)
+    if chosen.name == "cpu":
+        per_item = max(1, min(ceil_div(ITEM_ELEMENTS, n_cols), ceil_div(n_rows, 4 * device.compute_units)))
+        return kernel.bind((ceil_div(n_rows, per_item),), (1,), x, out, rows, cols, np.uint32(per_item))
+    if chosen.name == "gpu":
+        return kernel.bind((n_rows * params["WG_X"],), (params["WG_X"],), x, out, cols)
+    if chosen.name == "wave":
+        height = params["WG_Y"]
+        return kernel.bind((WAVEFRONT, ceil_div(n_rows, height) * height), (WAVEFRONT, height), x, out, rows, cols)
+    return kernel.bind((n_rows,), None, x, out, rows, cols)
+
+
+def _split(device: Device, chosen: Template, params: dict[str, int], x: Array, out: Array, shape: Shape) -> Plan:
+    n_rows, n_cols = shape["R"], shape["C"]
+    width = min(max(ceil_div(n_cols, 4 * device.compute_units), MIN_SEGMENT), MAX_SEGMENT)
+    width = max(width, ceil_div(n_cols, MAX_SEGMENTS))
+    n_segments = ceil_div(n_cols, width)
+    maxima, sums = device.empty((n_rows, n_segments)), device.empty((n_rows, n_segments))
+    side = chosen.name.removesuffix("_split")
+    group = params.get("WG_X", 1)
+    sizes = (n_segments * group, n_rows), (group, 1)
+    cols, step = np.uint32(n_cols), np.uint32(width)
+    partial = load_kernel(device, chosen.source, f"softmax_{side}_partial", params)
+    write = load_kernel(device, chosen.source, f"softmax_{side}_write", params)
+    launches = (
+        partial.bind(*sizes, x, maxima, sums, cols, step),
+        write.bind(*sizes, x, maxima, sums, out, cols, step),
+    )
+    return Plan("softmax", chosen.name, params, launches, out, (maxima, sums))
+
+
+def _fitted_row(device: Device, params: dict[str, int], asked: Params | None, n_cols: int) -> dict[str, int]:
+    """As few values per work-item as the row needs, and as many rows per group as the device takes."""
+    fitted = dict(params)
+    if "PER_ITEM" not in (asked or {}):
+        fitted["PER_ITEM"] = next(n for n in (1, 2, 4, 8, 16) if n * WAVEFRONT >= n_cols)
+    elif n_cols > WAVEFRONT * params["PER_ITEM"]:
+        raise ShapeError("softmax", f"expected rows of at most {WAVEFRONT * params['PER_ITEM']}, got {n_cols}")
+    while "WG_Y" not in (asked or {}) and fitted["WG_Y"] * WAVEFRONT > (device.limits.work_group or math.inf):
+        fitted["WG_Y"] //= 2
+    return fitted
+
+
+def _wave_applies(device: Device, shape: Shape) -> str | None:
+    if shape["C"] > 16 * WAVEFRONT:
+        return f"holds a row in registers: at most {16 * WAVEFRONT} columns, got {shape['C']}"
+    return wants_wavefronts(device, shape)
+
+
+def _cost(shape: Shape) -> Cost:
+    # Per element: maximum, difference, exponential, sum, product.
+    return Cost(bytes=8 * shape["R"] * shape["C"], flop=5 * shape["R"] * shape["C"])
+
+
+_WHOLE = Constraint(f"WG_X to be a multiple of {WAVEFRONT}", lambda p: p["WG_X"] > 0 and p["WG_X"] % WAVEFRONT == 0)
+
+SPEC = OpSpec(
+    name="softmax",
+    summary="exp(x - max) / sum over the last axis of (R, C): at least 1 read + 1 write of R*C floats",
+    templates=(
+        Template(
+            name="plain",
+            source="softmax",
+            space={},
+            default={},
+            precondition="always; one work-item per row",
+        ),
+        Template(
+            name="wave",
+            source="softmax_wave",
+            space={"WG_Y": (1, 2, 4), "PER_ITEM": (1, 2, 4, 8, 16)},
+            default={"WG_Y": 4, "PER_ITEM": 16},
+            precondition="C <= 64 * PER_ITEM, work-groups of 64 or more; a wavefront holds a row in registers",
+            applies=_wave_applies,
+            preferred_class="gpu",
+        ),
+        Template(
+            name="gpu",
+            source="softmax_gpu",
+            space={"WG_X": (64, 128, 256)},
+            default={"WG_X": 256},
+            constraints=(_WHOLE,),
+            precondition="work-groups of 64 or more; a work-group per row",
+            applies=wants_wavefronts,
+            preferred_class="gpu",
+        ),
+        Template(
+            name="gpu_split",
+            source="softmax_gpu",
+            space={"WG_X": (64, 128, 256)},
+            default={"WG_X": 256},
+            constraints=(_WHOLE,),
+            precondition="work-groups of 64 or more; a row is shared by many work-groups, in two launches",
+            applies=wants_wavefronts,
+            preferred_class="gpu",
+        ),
+        Template(
+            name="cpu",
+            source="softmax_cpu",
+            space={"VEC": (8, 16), "SUM_BLOCK": (16, 64)},
+            default={"VEC": 16, "SUM_BLOCK": 64},
+            precondition="always; a work-item takes whole rows",
+            preferred_class="cpu",
+        ),
+        Template(
+            name="cpu_split",
+            source="softmax_cpu",
+            space={"VEC": (8, 16), "SUM_BLOCK": (16, 64)},
+            default={"VEC": 16, "SUM_BLOCK": 64},
+            precondition="always; a row is shared by many work-items, in two launches",
+            preferred_class="cpu",
+        ),
+    ),
+    cost=_cost,
+    plan=plan,
+)
