@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+import ctypes
+from pathlib import Path
 from typing import Any
 
 import pyopencl as cl
 
 __all__ = ["describe", "pci_address", "pick"]
 
+_PCI_BUS_INFO_KHR = 0x410F  # CL_DEVICE_PCI_BUS_INFO_KHR
+
+
+class _PciBusInfo(ctypes.Structure):
+    """``cl_device_pci_bus_info_khr`` of the extension's specification."""
+
+    _fields_ = [(name, ctypes.c_uint32) for name in ("domain", "bus", "device", "function")]  # noqa: RUF012
+
 
 def pci_address(device: Any) -> str | None:
-    """``0000:01:00.0`` where the driver tells it (AMD topology, KHR or NVIDIA queries), else None."""
+    """``0000:01:00.0`` where the driver tells it (AMD topology, KHR or NVIDIA queries), else None.
+
+    Rigs hold several equal cards; this is what tells them apart, and what sysfs knows a card by.
+    """
+    extensions = device.extensions.split()
+    if "cl_khr_pci_bus_info" in extensions:
+        return _khr_address(device)
     try:
-        topology = device.topology_amd
-        return f"0000:{topology.bus & 0xFF:02x}:{topology.device:02x}.{topology.function:x}"
+        if "cl_amd_device_attribute_query" in extensions:
+            place = device.topology_amd
+            return f"0000:{place.bus & 0xFF:02x}:{place.device:02x}.{place.function:x}"
+        if "cl_nv_device_attribute_query" in extensions:
+            return f"0000:{device.pci_bus_id_nv:02x}:{device.pci_slot_id_nv >> 3:02x}.{device.pci_slot_id_nv & 7:x}"
     except (cl.Error, AttributeError):
-        pass
-    try:
-        return f"0000:{device.pci_bus_id_nv:02x}:{device.pci_slot_id_nv >> 3:02x}.{device.pci_slot_id_nv & 7:x}"
-    except (cl.Error, AttributeError):
+        return None  # some drivers announce the extension and refuse the query
+    return None
+
+
+def _khr_address(device: Any) -> str | None:
+    # pyopencl does not know this query; the loader that it brought does.
+    info = _PciBusInfo()
+    loaders = sorted((Path(cl.__file__).parent / ".libs").glob("libOpenCL*")) or [Path("libOpenCL.so.1")]
+    get_info = ctypes.CDLL(str(loaders[0])).clGetDeviceInfo
+    handle = ctypes.c_void_p(device.int_ptr)
+    size = ctypes.c_size_t(ctypes.sizeof(info))
+    if get_info(handle, ctypes.c_uint32(_PCI_BUS_INFO_KHR), size, ctypes.byref(info), None) != 0:
         return None
+    return f"{info.domain:04x}:{info.bus:02x}:{info.device:02x}.{info.function:x}"
 
 
 def _board(device: Any) -> str | None:

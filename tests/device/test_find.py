@@ -8,11 +8,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import rx580lab as rx
-from rx580lab.device import find
+from rx580lab.device import describe, find
+from rx580lab.device.describe import pci_address
 from rx580lab.device.find import DeviceInfo
 from rx580lab.errors import DeviceNotFound, ProbeFailed
 from tests.requirements import require
@@ -206,3 +208,22 @@ class _Interpreter:
         script.write_text("#!/bin/sh\nkill -ABRT $$\n")
         script.chmod(0o755)
         return str(script)
+
+
+class _Card:
+    """A device as far as ``pci_address`` asks: what a driver with one of these extensions answers."""
+
+    def __init__(self, extensions: str, **answers: int) -> None:
+        self.extensions = extensions
+        self.pci_bus_id_nv = answers.get("bus", 0)
+        self.pci_slot_id_nv = answers.get("slot", 0)
+        self.topology_amd = SimpleNamespace(bus=answers.get("bus", 0) - 256, device=2, function=1)
+
+
+def test_pci_address_is_asked_for_in_the_drivers_own_way(pocl: rx.Device) -> None:
+    assert pci_address(_Card("cl_amd_device_attribute_query", bus=0x8A)) == "0000:8a:02.1"  # AMD's bus is signed
+    assert pci_address(_Card("cl_nv_device_attribute_query", bus=0x1B, slot=0x08)) == "0000:1b:01.0"
+    assert pci_address(_Card("")) is None
+    assert pocl.fingerprint["pci_address"] is None
+    # PoCL lacks the query: the loader must answer with an error, not with a made-up address.
+    assert describe._khr_address(pocl.cl_device) is None
