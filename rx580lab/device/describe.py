@@ -16,7 +16,7 @@ _PCI_BUS_INFO_KHR = 0x410F  # CL_DEVICE_PCI_BUS_INFO_KHR
 class _PciBusInfo(ctypes.Structure):
     """``cl_device_pci_bus_info_khr`` of the extension's specification."""
 
-    _fields_ = [(name, ctypes.c_uint32) for name in ("domain", "bus", "device", "function")]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_uint32) for name in ("domain", "bus", "device", "function")]
 
 
 def pci_address(device: Any) -> str | None:
