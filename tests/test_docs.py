@@ -1,0 +1,75 @@
+"""The README says what exists, and what it shows can be typed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from functools import cache
+from typing import Any
+
+import pytest
+import typer
+
+from rx580lab.experiment.places import find_experiment
+from tests.tree import ROOT, tracked
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SETTING = re.compile(r"\bRX580LAB_[A-Z][A-Z_]*[A-Z]\b")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+@cache
+def commands() -> dict[str, Any]:
+    """The subcommands of ``rx580lab``, by name."""
+    from rx580lab.cli import app
+
+    group: Any = typer.main.get_command(app)
+    found: dict[str, Any] = group.commands
+    return found
+
+
+def examples() -> list[str]:
+    """Each ``rx580lab ...`` line of the README's shell blocks, without its comment."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [line.partition("  #")[0].strip() for line in lines if line.startswith("rx580lab ")]
+
+
+def test_each_command_has_an_example() -> None:
+    shown = {shlex.split(line)[1] for line in examples()}
+    assert set(commands()) == shown
+
+
+@pytest.mark.parametrize("line", examples())
+def test_an_example_can_be_typed(line: str) -> None:
+    name, *arguments = shlex.split(line)[1:]
+    context = commands()[name].make_context(name, arguments)  # raises on an unknown option or a missing argument
+    if "spec" in context.params:
+        assert find_experiment(context.params["spec"]).relative_to(ROOT) in tracked("experiments/*.yml")
+
+
+def test_each_command_and_option_has_help() -> None:
+    for name, command in commands().items():
+        assert command.help, name
+        assert [option.name for option in command.params if not option.help] == [], name
+
+
+def test_each_setting_in_the_code_is_documented_and_the_other_way_round() -> None:
+    sources = tracked("rx580lab/*.py", "Makefile", ".ci/run", "tests/requirements.py")
+    used = {name for path in sources for name in SETTING.findall((ROOT / path).read_text(encoding="utf-8"))}
+    assert used == set(SETTING.findall(README))
+
+
+def test_each_make_target_in_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):.*## ", makefile, flags=re.MULTILINE))
+    shown = set(re.findall(r"\bmake ([a-z]+)\b", README))
+    assert shown == targets
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_python_examples_run(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RX580LAB_DEVICE", "pocl")
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - the README is ours
