@@ -1,4 +1,4 @@
-"""Softmax over the last axis. Kernels: ``softmax.cl`` (plain), ``softmax_wave.cl``, ``softmax_gpu.cl``, ``softmax_cpu.cl``."""
+"""Softmax over the last axis. Kernels: ``softmax.cl`` (plain) and, by template, ``softmax_{wave,gpu,cpu}.cl``."""
 
 from __future__ import annotations
 
