@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rx580lab.results.folder import RunFolder, atomic_write, read_point, reports_root, runs, utc_now, write_point
-from rx580lab.results.statistics import median_interval, outliers, ratio_interval, verdict
+from rx580lab.results.statistics import median_interval, outliers, ratio_interval, undisturbed_ratio, verdict
 
 __all__ = [
     "RunFolder",
@@ -14,6 +14,7 @@ __all__ = [
     "read_point",
     "reports_root",
     "runs",
+    "undisturbed_ratio",
     "utc_now",
     "verdict",
     "write_point",

@@ -139,6 +139,7 @@ class Sensors(Record):
     temperature_c: float | None = None
     power_w: float | None = None
     vram_used_bytes: int | None = None
+    gpu_busy_percent: float | None = None
     cpu_clock_mhz: float | None = None
     load_1min: float | None = None
     missing: dict[str, str] = Field(default_factory=dict)

@@ -23,6 +23,7 @@ __all__ = [
     "median_interval",
     "outliers",
     "ratio_interval",
+    "undisturbed_ratio",
     "verdict",
 ]
 
@@ -106,6 +107,21 @@ def ratio_interval(
     )
 
 
+def undisturbed_ratio(
+    baseline: Sequence[float] | npt.NDArray[Any], contestant: Sequence[float] | npt.NDArray[Any]
+) -> float:
+    """Baseline's lower decile over the contestant's: the ratio of the samples that were disturbed the least.
+
+    Interruptions only ever lengthen a sample. Where they hit half of the samples or more, medians compare the
+    interruptions, lower deciles still the work. Raises ResultError as ``ratio_interval`` does.
+    """
+    deciles = [
+        float(np.quantile(_logarithms(samples, name), 0.1))
+        for samples, name in ((baseline, "baseline"), (contestant, "contestant"))
+    ]
+    return math.exp(deciles[0] - deciles[1])
+
+
 def outliers(samples: Sequence[float] | npt.NDArray[Any]) -> list[int]:
     """Indices of samples beyond Tukey's outer fence (3 interquartile ranges); they are labelled, never dropped.
 
@@ -122,13 +138,20 @@ def outliers(samples: Sequence[float] | npt.NDArray[Any]) -> list[int]:
 
 
 def verdict(
-    ratio: Interval, *, min_effect: float, noise_floor: float | None, same_device: bool = True
+    ratio: Interval,
+    *,
+    min_effect: float,
+    noise_floor: float | None,
+    undisturbed_ratio: float | None = None,
+    same_device: bool = True,
 ) -> tuple[VerdictWord, str]:
     """One word and its reason, as ``code: sentence``, for a ratio of baseline's time over contestant's.
 
     The band of no effect is from 1/(1+e) to 1+e, where e is the larger of ``min_effect`` (the least relative change
     that matters) and ``noise_floor`` (the least that an A/A run lets one believe; None: there was none). FASTER and
     SLOWER need the *whole* interval beyond the band, SAME the whole interval within it; everything else is AMBIGUOUS.
+    With ``undisturbed_ratio`` (see there) FASTER and SLOWER also need the least disturbed samples to show half of the
+    band's effect in the same direction; otherwise the medians tell of the disturbance, not of the work.
     Raises ResultError for a negative effect.
     """
     if min_effect < 0 or (noise_floor is not None and noise_floor < 0):
@@ -142,9 +165,17 @@ def verdict(
     owner = "the A/A noise floor" if floor > min_effect else "the minimum effect"
     band = f"{owner} of {effect:.1%}"
     found = f"the {ratio.confidence:.0%} interval {ratio.low:.3f} to {ratio.high:.3f}"
-    if ratio.low > 1 + effect:
+    above, below = ratio.low > 1 + effect, ratio.high < 1 / (1 + effect)
+    if (above or below) and undisturbed_ratio is not None:
+        shown = math.log(undisturbed_ratio) * (1 if above else -1)
+        if shown < math.log1p(effect) / 2:
+            return "AMBIGUOUS", (
+                f"disturbed: {found} lies beyond {band}, but the quickest tenth of the samples, least disturbed, "
+                f"gives {undisturbed_ratio:.3f}"
+            )
+    if above:
         return "FASTER", f"beyond-band: {found} lies above {band}"
-    if ratio.high < 1 / (1 + effect):
+    if below:
         return "SLOWER", f"beyond-band: {found} lies below {band}"
     if ratio.low < 1 / (1 + effect) or ratio.high > 1 + effect:
         return "AMBIGUOUS", f"straddles-band: {found} crosses {band}; more samples or a quieter machine would decide"

@@ -1,0 +1,31 @@
+"""The stopwatch: callables in, samples and verdicts out; roofs, sensors and surroundings beside them."""
+
+from __future__ import annotations
+
+from rx580lab.measure.clocks import Timers
+from rx580lab.measure.contestant import Contestant, Protocol, Stamped, repeated
+from rx580lab.measure.self_check import TRIAL_PROTOCOL, aa_trials, planted_trials, trial_metrics
+from rx580lab.measure.stopwatch import race
+from rx580lab.measure.surroundings import environment
+from rx580lab.measure.sysfs import sensors, shader_clock_reader
+from rx580lab.measure.verdicts import achieved, compare_series, noise_floor, rate
+
+__all__ = [
+    "TRIAL_PROTOCOL",
+    "Contestant",
+    "Protocol",
+    "Stamped",
+    "Timers",
+    "aa_trials",
+    "achieved",
+    "compare_series",
+    "environment",
+    "noise_floor",
+    "planted_trials",
+    "race",
+    "rate",
+    "repeated",
+    "sensors",
+    "shader_clock_reader",
+    "trial_metrics",
+]
