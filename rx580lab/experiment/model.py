@@ -116,9 +116,11 @@ class Protocol(Section):
     warmup_rel: float | None = Field(None, gt=0, lt=1, description="relative change at which warm-up has settled")
     warmup_max_s: float | None = Field(None, ge=0, description="longest warm-up, in seconds")
     min_effect: float | None = Field(None, ge=0, lt=1, description="smallest relative difference that matters")
+    confidence: float | None = Field(None, gt=0, lt=1, description="of the intervals of ratios")
     gap_s: float | None = Field(None, ge=0, description="pause between samples, in seconds")
     clock: Literal["auto", "device_event", "cpu", "wall"] | None = None
     inner: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(None, description="calls per sample")
+    min_sample_s: float | None = Field(None, ge=0, description="how long inner: auto makes a sample, in seconds")
     seed: int | None = Field(None, ge=0, description="seed of the random order of contestants")
     max_s: float | None = Field(None, gt=0, description="longest session, in seconds")
 

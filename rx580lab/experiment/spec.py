@@ -83,8 +83,8 @@ def load_spec(path: Path | str, *, overrides: Mapping[str, str] | None = None, d
     path = Path(path)
     document = source.load_document(_read(path), str(path))
     model = _validated(document)
-    notebook = _find_notebook(path, model.notebook)
-    if notebook is None:
+    notebook = (path.parent / model.notebook).resolve()
+    if not notebook.is_file():
         raise document.error(("notebook",), f"expected the path of a notebook, got {model.notebook}: no such file")
     try:
         parameters = inspect_parameters(notebook, model.notebook)
@@ -97,15 +97,6 @@ def load_spec(path: Path | str, *, overrides: Mapping[str, str] | None = None, d
     folder = path.resolve().parent.name
     kind = folder if re.fullmatch(NAME_PATTERN, folder) else "local"
     return Spec(path, kind, model, notebook, parameters, dict(overrides or {}), full, small)
-
-
-def _find_notebook(spec_file: Path, text: str) -> Path | None:
-    """The notebook that a spec names. A wheel holds ``notebooks/`` as ``_notebooks/``, beside ``_experiments/``."""
-    for name in (text, text.replace("../notebooks/", "../_notebooks/", 1)):
-        notebook = (spec_file.parent / name).resolve()
-        if notebook.is_file():
-            return notebook
-    return None
 
 
 def _read(path: Path) -> str:

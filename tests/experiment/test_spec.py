@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rx580lab import measure
 from rx580lab.errors import SpecError
 from rx580lab.experiment import Spec, load_spec, spec_schema
+from rx580lab.experiment.model import Protocol
 from tests.experiment.conftest import PARAMETERS, write_notebook
 
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 HEAD = """\
 schema_version: 1
 name: toy
@@ -257,15 +261,20 @@ def test_missing_files(tmp_path: Path, spec_file: Path) -> None:
     assert caught.value.line == 2
 
 
-def test_notebook_of_an_installed_wheel(tmp_path: Path) -> None:
-    write_notebook(tmp_path / "_notebooks" / "toy.ipynb", PARAMETERS)
-    spec_file = tmp_path / "_experiments" / "bench" / "toy.yml"
-    spec_file.parent.mkdir(parents=True)
-    assert load(spec_file, "").notebook == (tmp_path / "_notebooks" / "toy.ipynb").resolve()
+def test_protocol_has_the_fields_of_the_stopwatch_s() -> None:
+    assert set(Protocol.model_fields) == {field.name for field in dataclasses.fields(measure.Protocol)}
 
 
-def test_published_schema_is_the_model_s(request: pytest.FixtureRequest) -> None:
-    published = request.config.rootpath / "experiments" / "schema.json"
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*/*.yml")), ids=lambda path: path.stem)
+def test_shipped_experiments_load(path: Path) -> None:
+    spec = load_spec(path)
+    assert spec.name == path.stem
+    assert spec.points()
+    assert len(spec.points(ci=True)) <= len(spec.points())
+
+
+def test_published_schema_is_the_model_s() -> None:
+    published = EXPERIMENTS / "schema.json"
     assert published.read_text() == json.dumps(spec_schema(), indent=2) + "\n", (
         "write json.dumps(rx580lab.experiment.spec_schema(), indent=2) and a newline to experiments/schema.json"
     )
