@@ -95,19 +95,32 @@ def text_or_bytes(path: Path) -> bytes:
 
 @pytest.mark.parametrize("path", PACKAGE, ids=str)
 def test_no_stub(path: Path) -> None:
-    stubs = [node.name for node in definitions(parsed(path)) if is_stub(node)]
-    assert stubs == []
+    tree = parsed(path)
+    declared = {id(part) for protocol in protocols(tree) for part in protocol.body}
+    assert [node.name for node in definitions(tree) if id(node) not in declared and is_stub(node)] == []
+
+
+def protocols(tree: ast.Module) -> list[ast.ClassDef]:
+    """Classes that derive from ``typing.Protocol``, by whatever name: their members are types, without a body."""
+    imported = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "typing"]
+    names = {alias.asname or alias.name for node in imported for alias in node.names if alias.name == "Protocol"}
+    classes = [node for node in definitions(tree) if isinstance(node, ast.ClassDef)]
+    return [node for node in classes if any(isinstance(base, ast.Name) and base.id in names for base in node.bases)]
 
 
 def is_stub(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
-    """A function that does nothing, or says that it is not implemented. Protocol members (``...``) are types."""
+    """A function that does nothing, or says that it is not implemented."""
     if isinstance(node, ast.ClassDef):
         return False
     body = [line for line in node.body if not is_docstring(line)]
-    does_nothing = not body or all(isinstance(line, ast.Pass) for line in body)
+    does_nothing = all(isinstance(line, ast.Pass) or is_ellipsis(line) for line in body)
     return does_nothing or any(
         isinstance(part, ast.Name) and part.id == "NotImplementedError" for part in ast.walk(node)
     )
+
+
+def is_ellipsis(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and line.value.value is Ellipsis
 
 
 def is_docstring(line: ast.stmt) -> bool:
