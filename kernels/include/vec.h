@@ -3,7 +3,8 @@
 // vloadN and vstoreN stay function calls on PoCL (LLVM 14), with every vector register spilled around them. A load
 // through a pointer to one of these types is one plain vector load there, and legal at any element offset:
 //     float8 x = *(const __global float8_u *)(row + 3);
-// On gfx803 an under-aligned load is split into dword loads; where 16 bytes can be proven, point to float4 itself.
+// On gfx803 a global load of any width wants only dword alignment (clang 18 emits one dwordx4); LDS wants 16 bytes for
+// ds_read_b128, so point to float4 itself there.
 #ifndef RX580LAB_VEC_H
 #define RX580LAB_VEC_H
 
