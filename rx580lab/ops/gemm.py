@@ -223,7 +223,7 @@ _GPU = Template(
     default={"WG_X": 16, "WG_Y": 16, "PER_ITEM_M": 4, "PER_ITEM_N": 4, "TILE_K": 16},
     constraints=(
         Constraint(
-            f"WG_X * WG_Y to be a multiple of {WAVEFRONT}, at most 256: whole wavefronts, the group limit of AMD's driver",
+            f"WG_X * WG_Y to be a multiple of {WAVEFRONT} up to 256: whole wavefronts, the group limit of AMD's driver",
             lambda p: p["WG_X"] > 0 and 0 < p["WG_X"] * p["WG_Y"] <= 256 and p["WG_X"] * p["WG_Y"] % WAVEFRONT == 0,
         ),
         _multiple("PER_ITEM_M", 4, "LDS is read by float4"),
