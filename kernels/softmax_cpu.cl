@@ -25,26 +25,38 @@ DEFINE_EXP(exp_of, float, int)
 
 // As maxps: the second operand when either is NaN. A NaN in x is dropped here; the row's sum meets it again.
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define ADD(a, b) ((a) + (b))
+static inline float larger(const float a, const float b) { return MAX(a, b); }
+static inline float added(const float a, const float b) { return a + b; }
 
-#define JOIN_4(JOIN, v) JOIN(JOIN((v).s0, (v).s1), JOIN((v).s2, (v).s3))
-#define JOIN_8(JOIN, v) JOIN_4(JOIN, JOIN((v).lo, (v).hi))
-#define JOIN_16(JOIN, v) JOIN_8(JOIN, JOIN((v).lo, (v).hi))
-#define JOIN_LANES(JOIN, v) STREAM_JOIN(JOIN_, VEC)(JOIN, v)
+// One value from all lanes, in chains of four that begin with a constant. Where two lanes meet directly, as in a tree
+// or in halves, clang makes shuffles with undefined lanes, and Oclgrind's uninitialized check crashes on those.
+#define JOIN_4(JOIN, none, a, b, c, d) JOIN(JOIN(JOIN(JOIN(none, a), b), c), d)
+#define JOIN_8(JOIN, none, v)                                                                                          \
+  JOIN(JOIN_4(JOIN, none, (v).s0, (v).s1, (v).s2, (v).s3), JOIN_4(JOIN, none, (v).s4, (v).s5, (v).s6, (v).s7))
+#define JOIN_16(JOIN, none, v)                                                                                         \
+  JOIN(JOIN_8(JOIN, none, v), JOIN(JOIN_4(JOIN, none, (v).s8, (v).s9, (v).sa, (v).sb),                                 \
+                                   JOIN_4(JOIN, none, (v).sc, (v).sd, (v).se, (v).sf)))
+#define JOIN_LANES(JOIN, none, v) STREAM_JOIN(JOIN_, VEC)(JOIN, none, v)
+
+#define LANES_8(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define LANES_16(DO) LANES_8(DO) DO(8) DO(9) DO(a) DO(b) DO(c) DO(d) DO(e) DO(f)
+#define EACH_LANE(DO) STREAM_JOIN(LANES_, VEC)(DO)
 
 // The last n < VEC elements at p, and -infinity in the other lanes, where exp() then gives 0.
 static inline vec load_edge(const __global float *p, const uint n) {
   vec v = (vec)(-INFINITY);
-  for (uint k = 0; k < n; ++k) {
-    ((float *)&v)[k] = p[k];
-  }
+#define LOAD_LANE(k)                                                                                                   \
+  if (0x##k < n)                                                                                                       \
+    v.s##k = p[0x##k];
+  EACH_LANE(LOAD_LANE)
   return v;
 }
 
-static inline void store_edge(vec v, __global float *p, const uint n) {
-  for (uint k = 0; k < n; ++k) {
-    p[k] = ((float *)&v)[k];
-  }
+static inline void store_edge(const vec v, __global float *p, const uint n) {
+#define STORE_LANE(k)                                                                                                  \
+  if (0x##k < n)                                                                                                       \
+    p[0x##k] = v.s##k;
+  EACH_LANE(STORE_LANE)
 }
 
 static inline float max_of(const __global float *x, const uint n) {
@@ -54,7 +66,8 @@ static inline float max_of(const __global float *x, const uint n) {
     top = MAX(LOAD(x + i), top);
     other = MAX(LOAD(x + i + VEC), other);
   }
-  float most = JOIN_LANES(MAX, MAX(top, other));
+  top = MAX(top, other);
+  float most = JOIN_LANES(larger, -INFINITY, top);
   for (; i < n; ++i) {
     most = MAX(x[i], most);
   }
@@ -80,7 +93,7 @@ static inline float max_of(const __global float *x, const uint n) {
       KEEP_EDGE(e, i)                                                                                                  \
       total += e;                                                                                                      \
     }                                                                                                                  \
-    sum = JOIN_LANES(ADD, total);                                                                                      \
+    sum = JOIN_LANES(added, 0.0f, total);                                                                                      \
   }
 #define DROP(e, i)
 #define TO_OUT(e, i) STORE(e, out + i);
