@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rx580lab.measure.clocks import Timers
 from rx580lab.measure.contestant import Contestant, Protocol, Stamped, repeated
+from rx580lab.measure.roofs import ROOF_OPS, measure_roofs, stream_bytes
 from rx580lab.measure.self_check import TRIAL_PROTOCOL, aa_trials, planted_trials, trial_metrics
 from rx580lab.measure.stopwatch import race
 from rx580lab.measure.surroundings import environment
@@ -11,6 +12,7 @@ from rx580lab.measure.sysfs import sensors, shader_clock_reader
 from rx580lab.measure.verdicts import achieved, compare_series, noise_floor, rate
 
 __all__ = [
+    "ROOF_OPS",
     "TRIAL_PROTOCOL",
     "Contestant",
     "Protocol",
@@ -20,6 +22,7 @@ __all__ = [
     "achieved",
     "compare_series",
     "environment",
+    "measure_roofs",
     "noise_floor",
     "planted_trials",
     "race",
@@ -27,5 +30,6 @@ __all__ = [
     "repeated",
     "sensors",
     "shader_clock_reader",
+    "stream_bytes",
     "trial_metrics",
 ]

@@ -19,6 +19,7 @@ import numpy as np
 from rx580lab.errors import MeasureError
 from rx580lab.measure.clocks import Timers, choose_clock, resolution_ns
 from rx580lab.measure.contestant import Contestant, Protocol, Stamped
+from rx580lab.measure.sysfs import shader_clock_reader
 from rx580lab.results.records import Clock, Series
 from rx580lab.results.statistics import median_interval, outliers
 
@@ -39,6 +40,8 @@ LEAST_SAMPLE_S: dict[Clock, float] = {"cpu": 0.01, "wall": 0.001, "device_event"
 # by wall time were off by up to 50 % without this pause and by 0.6 % with it.
 _PAUSE_BEFORE_WALL_S = 0.001
 _CALIBRATION_READINGS = 3
+# One reading this many times as long as a sample must be leaves no doubt, and may be one of many seconds.
+_CERTAINLY_LONG = 20
 # Contestants whose calls last as long as each other's within this factor get the same number of calls in a sample:
 # what a sample costs once (waking up, cold caches, the wait at its end) then weighs the same on both.
 _ALIKE = 2.0
@@ -118,7 +121,7 @@ def race(
     Each first dispatch is kept apart (``first_ns``, wall time), the warm-up too. Sample i of all series comes from the
     same round, so that they can be compared in pairs. ``device`` decides on the clock; None means that all work runs
     on the host. ``shader_clock`` (MHz, or None where it cannot be read) is asked after each sample, outside its time,
-    to mark those that ran at a lowered clock.
+    to mark those that ran at a lowered clock; by default the device's own, where it has one.
 
     Raises MeasureError for no contestants, two of one name, or a clock that cannot serve.
     """
@@ -130,6 +133,7 @@ def race(
     lanes = [_first_dispatch(contestant, timers) for contestant in contestants]
     clock, reason = choose_clock(protocol.clock, device, [lane.gives_events for lane in lanes])
     sampler = _Sampler(clock, timers)
+    shader_clock = shader_clock or shader_clock_reader(device)
     with _no_garbage_collection():
         gap_s = protocol.gap_s
         if clock == "wall" and (device is None or device.device_class == "cpu"):
@@ -197,10 +201,11 @@ def _set_inner(lanes: Sequence[_Lane], sampler: _Sampler, protocol: Protocol) ->
 
 def _time_per_call(lane: _Lane, sampler: _Sampler, least: float) -> tuple[float, float]:
     """Estimates of a call's time, ns: by the race's clock, and by the wall. Leaves lane.inner to be set."""
-    if lane.first_wall_ns > 20 * least:
-        # So long that even a first dispatch, which is slower than the rest, leaves no doubt.
-        return float(lane.first_wall_ns), float(lane.first_wall_ns)
     lane.inner = 1
+    # The first dispatch tells nothing: it may have built the kernel.
+    total, _, wall_ns = sampler.read(lane)
+    if total >= _CERTAINLY_LONG * least:
+        return total, float(wall_ns)
     # More calls until a sample is long enough to be judged by: a coarse clock may not move at all in a short one.
     while True:
         total, _, wall_ns = min(sampler.read(lane) for _ in range(_CALIBRATION_READINGS))
@@ -262,7 +267,6 @@ class _Session:
 def _no_garbage_collection() -> Iterator[None]:
     """A collection in the middle of a sample would be charged to whoever runs then."""
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield
