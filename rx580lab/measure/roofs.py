@@ -60,9 +60,9 @@ def stream_bytes(device: Device, sys: Path = SYS) -> int:
     64 to 256 MiB, less where the device's limits (its own or emulated ones) ask for it. A multiple of 4 KiB.
     """
     wanted = max(_LEAST_ARRAY_BYTES, 2 * _last_level_cache_bytes(sys) if device.device_class == "cpu" else 0)
-    memory = device.limits.memory_bytes or wanted * 4
+    memory = (device.limits.memory_bytes or wanted * 4) - device.bytes_in_use
     largest = device.limits.allocation_bytes or wanted
-    # Three arrays and the small ones of fma_peak, and a quarter to spare for the driver.
+    # Three arrays, and a quarter to spare for the driver.
     fitting = min(wanted, _LARGEST_ARRAY_BYTES, largest, memory // 4) // 4096 * 4096
     if fitting < 4096:
         raise MeasureError("roofs", f"expected room for arrays of 4 KiB, got limits of {device.limits}")
@@ -83,13 +83,13 @@ def measure_roofs(
     generator = np.random.default_rng(protocol.seed)
     n = n_bytes // 4
     first, second = (generator.uniform(-1, 1, n).astype(np.float32) for _ in range(2))
-    few = first[: min(n, _ARITHMETIC_ELEMENTS)]
-    on_device = {id(host): device.upload(host) for host in (first, second, few)}
-    out, few_out = device.empty(n), device.empty(few.size)
+    few = min(n, _ARITHMETIC_ELEMENTS)
+    x, y, out = device.upload(first), device.upload(second), device.empty(n)
+    # All share one output: each is computed once more before it is checked.
     subjects = [
-        _subject(device, "copy", (first,), on_device, out),
-        _subject(device, "triad", (first, second), on_device, out),
-        _subject(device, "fma_peak", (few,), on_device, few_out),
+        _subject("copy", device, (first,), (x,), out),
+        _subject("triad", device, (first, second), (x, y), out),
+        _subject("fma_peak", device, (first[:few],), (x.view_from(0, few),), out.view_from(0, few)),
     ]
     contestants = [
         Contestant(subject.op, subject.op, "control", _enqueue(subject.plan), device.finish) for subject in subjects
@@ -102,10 +102,9 @@ def _enqueue(plan: Plan) -> Callable[[], list[Any]]:
     return plan.enqueue
 
 
-def _subject(device: Device, op: str, inputs: tuple[_Floats, ...], on_device: dict[int, Array], out: Array) -> _Subject:
+def _subject(op: str, device: Device, host: tuple[_Floats, ...], inputs: tuple[Array, ...], out: Array) -> _Subject:
     found = spec(op)
-    plan = found.plan(device, *(on_device[id(host)] for host in inputs), out=out)
-    return _Subject(op, inputs, plan, found.cost({"N": inputs[0].size}))
+    return _Subject(op, host, found.plan(device, *inputs, out=out), found.cost({"N": out.size}))
 
 
 def _roof(subject: _Subject, series: Series, n_bytes: int) -> Roof:
