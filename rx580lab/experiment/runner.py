@@ -27,6 +27,7 @@ from rx580lab.experiment.attempt import Stop
 from rx580lab.experiment.identity import DeviceChoice, choose_device, point_key, run_hashes
 from rx580lab.experiment.judge import CHECK_FAILED, gate_results, recorded_point, run_reason
 from rx580lab.experiment.model import Value
+from rx580lab.experiment.places import experiments_dir
 from rx580lab.experiment.point import PointPlan, PointRunner
 from rx580lab.experiment.progress import Progress, ProgressCallback, print_progress
 from rx580lab.experiment.spec import Spec, load_spec
@@ -210,16 +211,23 @@ def _scalars(params: Mapping[str, Value]) -> dict[str, Scalar]:
 
 
 def _command(spec: Spec, device: str | None, ci: bool) -> str:
-    """The command that runs it again, from the same folder."""
-    words = ["rx580lab", "run", os.path.relpath(spec.path) if _is_below_here(spec.path) else str(spec.path.resolve())]
+    """The command that runs it again, from the same folder; emulated limits come from the environment."""
+    limits = os.environ.get("RX580LAB_LIMITS")
+    words = [f"RX580LAB_LIMITS={limits}"] if limits else []
+    words += ["rx580lab", "run", _spec_argument(spec.path.resolve())]
     words += [word for name, text in spec.overrides.items() for word in ("--set", f"{name}={text}")]
     words += ["--device", device] if device is not None else []
     words += ["--ci"] if ci else []
     return shlex.join(words)
 
 
-def _is_below_here(path: Path) -> bool:
-    return path.resolve().is_relative_to(Path.cwd())
+def _spec_argument(path: Path) -> str:
+    """A path below this folder as it is; a shipped experiment by its name; anything else in full."""
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    if path.is_relative_to(experiments_dir()):
+        return path.relative_to(experiments_dir()).with_suffix("").as_posix()
+    return str(path)
 
 
 def _run_points(run: RunFolder, spec: Spec, plans: list[PointPlan], stop: Stop, progress: ProgressCallback) -> None:

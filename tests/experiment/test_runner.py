@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 import pytest
 import zmq
 
@@ -196,13 +197,41 @@ def test_nothing_is_left_alive(behaviours: Ran) -> None:
     assert alive_below(behaviours.outcome.path) == []
 
 
-def test_wall_limit_ends_the_group(bench: Path, tmp_path: Path) -> None:
-    text = "params: {behaviour: hang}\nlimits: {wall_s: 3.5}\n"
-    ran = run(write_spec(bench, "wall", text), tmp_path)
-    entry = ran.entries["hang"]
+def signal_at_act(number: signal.Signals, reports: Path, wanted: str) -> Callable[[Progress], None]:
+    """A callback that signals the point's processes whose command line has ``wanted``, when its cell begins."""
+
+    def callback(step: Progress) -> None:
+        if step.text == "act":
+            for pid in alive_below(reports):
+                if wanted in " ".join(psutil.Process(pid).cmdline()):
+                    os.kill(pid, number)
+
+    return callback
+
+
+def test_wall_limit_ends_even_processes_that_do_not_run(bench: Path, tmp_path: Path) -> None:
+    spec = write_spec(bench, "wall", "params: {behaviour: hang}\nlimits: {wall_s: 6}\n")
+    outcome = run_spec(spec, reports=tmp_path, progress=signal_at_act(signal.SIGSTOP, tmp_path, ""))
+    (entry,) = RunFolder.open(outcome.path).manifest.points
     assert (entry.status, entry.error_type, entry.attempts) == ("timeout", "WallLimitExceeded", 1)
-    assert entry.error == "ran longer than wall_s, 3.5 s"
+    assert entry.error == "ran longer than wall_s, 6 s"
     assert alive_below(tmp_path) == []
+
+
+def test_a_lost_process_is_told_and_its_kernel_ended(bench: Path, tmp_path: Path) -> None:
+    spec = write_spec(bench, "lost", "params: {behaviour: hang}\n")
+    kill, left = signal_at_act(signal.SIGKILL, tmp_path, "point_process"), []
+
+    def callback(step: Progress) -> None:
+        kill(step)
+        if step.kind == "point_end":
+            left.append(alive_below(tmp_path))
+
+    outcome = run_spec(spec, reports=tmp_path, progress=callback)
+    (entry,) = RunFolder.open(outcome.path).manifest.points
+    assert (entry.status, entry.error_type) == ("failed", "ProcessDied")
+    assert "the point's process was ended by SIGKILL" in (entry.error or "")
+    assert left == [[]]
 
 
 def test_a_retry_heals_but_never_rerolls_a_wrong_result(bench: Path, tmp_path: Path) -> None:
@@ -308,9 +337,13 @@ def test_nothing_starts_for_a_spec_that_is_wrong(bench: Path, tmp_path: Path) ->
 
 
 def test_the_command_runs_it_again(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rx580lab.experiment.places import experiments_dir
     from rx580lab.experiment.runner import _command
 
     monkeypatch.chdir(bench)
     spec = load_spec(write_spec(bench, "again", ""), overrides={"behaviour": "a b"})
     expected = "rx580lab run experiments/bench/again.yml --set 'behaviour=a b' --device 'RX 580' --ci"
     assert _command(spec, "RX 580", ci=True) == expected
+    monkeypatch.setenv("RX580LAB_LIMITS", "rx580")
+    shipped = load_spec(experiments_dir() / "bench" / "gemm.yml")
+    assert _command(shipped, None, ci=False) == "RX580LAB_LIMITS=rx580 rx580lab run bench/gemm"
