@@ -84,7 +84,7 @@ def run_spec(
     root = reports_root(reports)
     run = _run_to_resume(root, spec, hashes, mode, progress)
     if run is None:
-        run = _new_run(root, spec, plans, hashes, device, ci)
+        run = _create_run(root, spec, plans, hashes, device, ci)
         progress(Progress("run_start", f"run {run.path}", n_points=len(plans)))
     with Stop().on_signals() as stop:
         try:
@@ -187,7 +187,7 @@ def _nothing_to_resume(root: Path, spec: Spec, differing: tuple[RunFolder, list[
     return f"{run.path.name} is unfinished, but {', '.join(unlike)} changed since; run it without --resume"
 
 
-def _new_run(
+def _create_run(
     root: Path, spec: Spec, plans: list[PointPlan], hashes: dict[str, str], device: str | None, ci: bool
 ) -> RunFolder:
     return RunFolder.create(
