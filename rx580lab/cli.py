@@ -285,9 +285,17 @@ def _selftest_table(report: Any) -> None:
             result = Text(f"not run: {line.reason}", "yellow")
         share = "-" if line.worst_share is None else f"{line.worst_share:.3g}"
         table.add_row(line.op, line.template, str(line.n_cases), result, share)
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(Text("every op passed" if report.ok else "NOT everything passed", "green" if report.ok else "red"))
+    Console(highlight=False).print(table)
+    for line in report.lines:
+        for left_out in line.left_out:
+            _say(f"left out: {line.op} {line.template} on {left_out}")
+    for fault in report.faults:
+        _say(f"FAULT: {fault}")
+    if report.soak is not None:
+        soak = report.soak
+        found = soak.first_difference or "all identical, bit for bit"
+        _say(f"soak: {soak.n_repeats} repeats of {soak.n_cases} cases in {soak.seconds:.0f} s: {found}")
+    _say("everything that ran is right" if report.ok else "NOT everything is right")
 
 
 def main() -> None:

@@ -8,11 +8,30 @@ from __future__ import annotations
 from importlib import import_module
 
 from rx580lab.errors import InputError
+from rx580lab.ops.copy import copy
+from rx580lab.ops.fma_peak import fma_peak
+from rx580lab.ops.gemm import gemm
 from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
+from rx580lab.ops.softmax import softmax
+from rx580lab.ops.triad import triad
 
 NAMES = ("copy", "triad", "fma_peak", "gemm", "softmax")
 
-__all__ = ["NAMES", "Constraint", "Cost", "OpSpec", "Plan", "Template", "plan", "spec", "specs"]
+__all__ = [
+    "NAMES",
+    "Constraint",
+    "Cost",
+    "OpSpec",
+    "Plan",
+    "Template",
+    "copy",
+    "fma_peak",
+    "gemm",
+    "softmax",
+    "spec",
+    "specs",
+    "triad",
+]
 
 
 def spec(name: str) -> OpSpec:
