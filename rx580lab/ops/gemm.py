@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from rx580lab.compile import Launch, load_kernel, tuned
 from rx580lab.device import Array, Device
-from rx580lab.errors import InputError, ShapeError
+from rx580lab.errors import InputError, LimitExceeded, ShapeError
 from rx580lab.ops.plan import (
     Constraint,
     Cost,
@@ -34,6 +35,10 @@ MAX_LENGTH = MAX_ELEMENTS - 2**16
 PANEL = 16
 # Up to so many rows, packing B would cost more than it saves (measured at K = N = 4096 on one core).
 SKINNY_ROWS = 32
+# Rows and columns of the smallest tile of C that the cpu template offers: one micro-tile.
+LEAST_CPU = (6, PANEL)
+# Mesa's llvmpipe ends a work-item's loops, without a word, after so many turns of all of them together.
+LLVMPIPE_TURNS = 65535
 # Work-items per compute unit that the cpu templates aim at, so that a late one does not leave the others idle.
 ITEMS_PER_UNIT = 4
 
@@ -72,12 +77,11 @@ def plan(
     target = output(device, "gemm", out, (shape["M"], shape["N"]))
     if target.size and target.int_ptr in (left.int_ptr, right.int_ptr):
         raise InputError("gemm", "expected out apart from a and b, got one that shares memory with them")
-    preferred = template or _for_few_rows(device, shape)
-    chosen, merged = choose(device, SPEC, shape, preferred, params)
+    chosen, merged = choose(device, SPEC, shape, template or _for_shape(device, shape), params)
     fixed = {*(params or {}), *(tuned(device, chosen.source) or {})}
-    merged = chosen.checked(
-        {**merged, **{k: v for k, v in _sized(device, chosen, shape, merged).items() if k not in fixed}}
-    )
+    sized = _sized(device, chosen, shape, merged)
+    merged = chosen.checked({**merged, **{name: value for name, value in sized.items() if name not in fixed}})
+    _check_turns(device, chosen.name, shape, merged)
     if target.size == 0:
         return Plan("gemm", chosen.name, merged, (), target)
     if shape["K"] == 0:
@@ -101,10 +105,47 @@ def _shape(a: Array, b: Array) -> dict[str, int]:
     return shape
 
 
-def _for_few_rows(device: Device, shape: Shape) -> str | None:
-    """The template that leaves B unpacked, where the device is a processor and C has few rows of some width."""
+def _for_shape(device: Device, shape: Shape) -> str | None:
+    """The template that neither the device's class nor a hard precondition would choose."""
+    if _turn_limit(device) < math.inf:
+        return "gpu"  # many short work-items
     few = shape["M"] <= SKINNY_ROWS and shape["N"] >= PANEL
     return "cpu_skinny" if few and device.device_class == "cpu" else None
+
+
+def _turn_limit(device: Device) -> float:
+    return LLVMPIPE_TURNS if "llvmpipe" in device.name.lower() else math.inf
+
+
+def _turns(name: str, shape: Shape, params: Params) -> int:
+    """No fewer loop turns than a work-item of that template makes, if the compiler unrolls nothing."""
+    depth = shape["K"]
+    if name in ("plain", "gpu"):
+        return depth if name == "plain" else 4 * depth
+    n_rows, n_cols = min(shape["M"], params["TILE_M"]), min(shape["N"], params["TILE_N"])
+    if name == "cpu":
+        return ceil_div(n_rows, params["PER_ITEM_M"]) * ceil_div(n_cols, PANEL) * (depth + 64)
+    edge = PANEL * depth * n_rows if shape["N"] % PANEL else 0
+    return n_rows * depth + depth // 4 * ceil_div(n_cols, PANEL) * (n_rows + 1) + edge + 5 * n_rows * n_cols
+
+
+def _refusal(name: str, least: Params) -> Callable[[Device, Shape], str | None]:
+    """Why the template cannot run even with its ``least`` tiles, or None."""
+
+    def refusal(device: Device, shape: Shape) -> str | None:
+        if _turns(name, shape, least) > _turn_limit(device):
+            return f"llvmpipe stops a work-item after {LLVMPIPE_TURNS:,} loop turns, and K = {shape['K']:,} needs more"
+        return wants_wavefronts(device, shape) if name == "gpu" else None
+
+    return refusal
+
+
+def _check_turns(device: Device, name: str, shape: Shape, params: Params) -> None:
+    turns, limit = _turns(name, shape, params), _turn_limit(device)
+    if turns > limit:
+        raise LimitExceeded(
+            "gemm", f"llvmpipe stops a work-item after {limit:,} loop turns, and {params} needs {turns:,}; use less"
+        )
 
 
 def _sized(device: Device, chosen: Template, shape: Shape, params: Params) -> dict[str, int]:
@@ -129,11 +170,21 @@ def _cpu_tiles(device: Device, shape: Shape) -> dict[str, int]:
     heights = (192, 96, 48, 24) if copied else (48, 24)
     widths = (2048, 1024, 512, 256) if copied else (1024, 512, 256)
     tiles = [(m, widths[0]) for m in heights] + [(heights[-1], n) for n in widths[1:]]
+    if _turn_limit(device) < math.inf:
+        tiles = [(24, 256), (24, 64), (24, 16), LEAST_CPU]
     goal = ITEMS_PER_UNIT * device.compute_units
-    tile_m, tile_n = next(
-        (t for t in tiles if ceil_div(shape["M"], t[0]) * ceil_div(shape["N"], t[1]) >= goal), tiles[-1]
-    )
-    return {"TILE_M": tile_m, "TILE_N": tile_n, "TILE_K": 512 if copied else 1024, "USE_LDS": int(copied)}
+
+    def enough(tile_m: int, tile_n: int) -> bool:
+        asked = {"PER_ITEM_M": 6, "TILE_M": tile_m, "TILE_N": tile_n}
+        items = ceil_div(shape["M"], tile_m) * ceil_div(shape["N"], tile_n)
+        return items >= goal and _turns("cpu", shape, asked) <= _turn_limit(device)
+
+    tile_m, tile_n = next((tile for tile in tiles if enough(*tile)), tiles[-1])
+    return {**_tile(tile_m, tile_n), "TILE_K": 512 if copied else 1024, "USE_LDS": int(copied)}
+
+
+def _tile(tile_m: int, tile_n: int) -> dict[str, int]:
+    return {"TILE_M": tile_m, "TILE_N": tile_n}
 
 
 def _skinny_tiles(device: Device, shape: Shape, params: Params) -> dict[str, int]:
@@ -143,13 +194,16 @@ def _skinny_tiles(device: Device, shape: Shape, params: Params) -> dict[str, int
     """
     tile_m = min(2 ** max(shape["M"] - 1, 0).bit_length(), SKINNY_ROWS)
     tile_n = max(min(8192 // tile_m, 4096), 128)
-    lds = device.limits.lds_bytes or math.inf
+    # Half of it: rusticl (Mesa 22.3) counts a kernel's own local arrays twice.
+    lds = (device.limits.lds_bytes or math.inf) / 2
     while tile_n > PANEL and (
         (tile_n + params["TILE_K"]) * tile_m * 4 > lds
         or (tile_n > 128 and ceil_div(shape["N"], tile_n) < device.compute_units)
     ):
         tile_n //= 2
-    return {"TILE_M": tile_m, "TILE_N": tile_n}
+    while tile_m * tile_n > PANEL and _turns("cpu_skinny", shape, _tile(tile_m, tile_n)) > _turn_limit(device):
+        tile_m, tile_n = (tile_m // 2, tile_n) if tile_m > 1 else (tile_m, tile_n // 2)
+    return _tile(tile_m, tile_n)
 
 
 def _gpu_group(device: Device, params: Params) -> dict[str, int]:
@@ -242,7 +296,7 @@ _GPU = Template(
         ),
     ),
     precondition="work-groups of 64 or more",
-    applies=wants_wavefronts,
+    applies=_refusal("gpu", {}),
     preferred_class="gpu",
 )
 
@@ -276,6 +330,7 @@ _CPU = Template(
         ),
     ),
     precondition="always; a work-item takes a block of C, B is packed in each call",
+    applies=_refusal("cpu", {"PER_ITEM_M": 6, **_tile(*LEAST_CPU)}),
     preferred_class="cpu",
 )
 
@@ -294,6 +349,7 @@ _SKINNY = Template(
         ),
     ),
     precondition=f"always; chosen for at most {SKINNY_ROWS} rows of {PANEL} columns or more on a processor",
+    applies=_refusal("cpu_skinny", _tile(1, PANEL)),
     preferred_class="cpu",
 )
 
@@ -307,6 +363,7 @@ SPEC = OpSpec(
             space={},
             default={},
             precondition="always; one work-item per element",
+            applies=_refusal("plain", {}),
         ),
         _GPU,
         _CPU,
