@@ -11,6 +11,7 @@ from markupsafe import Markup
 from rx580lab.report import charts, quantities, roofline
 from rx580lab.report.notebook import render_notebook
 from rx580lab.report.style import templates
+from rx580lab.report.text import plural
 from rx580lab.report.view import (
     NOTEBOOK,
     NOTEBOOK_PAGE,
@@ -143,7 +144,7 @@ def _standings(run: RunView) -> list[tuple[PointView, Achieved, Markup]]:
 
 
 def _roof_lines(run: RunView) -> list[tuple[str, str, str]]:
-    """(roof, rate with interval, where) of the first point that measured roofs, and a word if others found otherwise."""
+    """(roof, rate with interval, where) of the first point with roofs; ``where`` says so if others found otherwise."""
     measured = [(view, view.point.roofs) for view in run.points if view.point and view.point.roofs]
     if not measured:
         return []

@@ -15,6 +15,7 @@ from rx580lab.errors import ResultError
 from rx580lab.report.quantities import quantity
 from rx580lab.report.text import relative_link, scalar
 from rx580lab.results.folder import RunFolder, read_point
+from rx580lab.results.points import POINT_FILE
 from rx580lab.results.records import Check, Comparison, Environment, Manifest, Metric, Point, PointEntry, Scalar
 
 NOTEBOOK = "executed.ipynb"
@@ -154,8 +155,8 @@ def _load_point(run: RunFolder, entry: PointEntry, label: str, anchor: str) -> P
     try:
         point = read_point(folder)
     except ResultError as error:
-        # A point that ended ok must have its record; at another the runner's own error says more.
-        problem = str(error) if entry.status == "ok" or not entry.error else None
+        # A point that ended ok must have a record; another may have none, but not a damaged one.
+        problem = str(error) if entry.status == "ok" or (folder / POINT_FILE).exists() else None
     files = tuple(_file(folder, entry.key, name, sha) for name, sha in sorted(entry.files.items()))
     notebook = relative_link("points", entry.key, NOTEBOOK) if (folder / NOTEBOOK).is_file() else None
     return PointView(entry, point, problem, label, anchor, files, notebook)
@@ -174,7 +175,7 @@ def _file(folder: Path, key: str, name: str, sha256: str) -> FileView:
 
 
 def point_labels(params: Sequence[Mapping[str, Scalar]]) -> list[str]:
-    """Labels that tell the points apart: the parameters that vary, by value alone where that is one with text values."""
+    """Labels that tell the points apart: the parameters that vary; a single one with text values goes unnamed."""
     names = list(dict.fromkeys(name for each in params for name in each))
     varying = [name for name in names if len({(name in each, scalar(each.get(name))) for each in params}) > 1]
     if not varying:

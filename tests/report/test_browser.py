@@ -1,0 +1,124 @@
+"""The pages as Chromium sees them: nothing requested, nothing complained about, no sideways scrolling on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import nbformat
+import pytest
+
+from rx580lab.report import render_index, render_run
+from tests.report import synthetic
+from tests.report.test_notebook import HOSTILE
+from tests.report.test_page import hostile_run
+from tests.requirements import require
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    require("playwright")
+    program = require("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("reports")
+    run, hostile = synthetic.gemm_run(root), hostile_run(root)
+    notebook = hostile / "points/a1/executed.ipynb"
+    notebook.write_text(nbformat.writes(synthetic.notebook(hostile=HOSTILE)), encoding="utf-8")
+    return {
+        "report": render_run(run),
+        "hostile": render_run(hostile),
+        "notebook": hostile / "points/a1/executed.html",
+        "index": render_index(root),
+    }
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("name", ["report", "hostile", "notebook", "index"])
+def test_pages_ask_for_nothing_complain_of_nothing_and_fit(
+    browser: Browser, pages: dict[str, Path], name: str, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    requests: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    address = pages[name].as_uri()
+    page.goto(address)
+    page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    assert requests == [address]
+    assert complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 20, 23)"
+    assert dark == (scheme == "dark")
+    page.close()
+
+
+def test_text_is_readable_and_pictures_have_colour_in_both_schemes(browser: Browser, pages: dict[str, Path]) -> None:
+    fills = {}
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        page = browser.new_page(color_scheme=scheme)
+        page.goto(pages["report"].as_uri())
+        fills[scheme] = page.evaluate(
+            "[...new Set([...document.querySelectorAll('svg .fill')].map(e => getComputedStyle(e).fill))]"
+        )
+        ratio = page.evaluate(_CONTRAST)
+        assert ratio >= 4.5, (scheme, ratio)
+        page.close()
+    assert len(fills["light"]) == len(fills["dark"]) == 3
+    assert not set(fills["light"]) & set(fills["dark"])
+
+
+def test_printing_opens_every_fold_and_fits_the_paper(browser: Browser, pages: dict[str, Path]) -> None:
+    page = browser.new_page(viewport={"width": 680, "height": 900}, color_scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    page.goto(pages["report"].as_uri())
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
+    assert page.locator("details:not([open]) .hash").first.is_visible()
+    page.close()
+
+
+# The smallest contrast (WCAG 2) between text and the nearest background that is not transparent.
+_CONTRAST = """() => {
+  const parse = c => c.match(/[\\d.]+/g).map(Number);
+  const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const light = c => { const [r, g, b] = parse(c).map(v => linear(v / 255));
+    return .2126 * r + .7152 * g + .0722 * b; };
+  const behind = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+    if ((parse(c)[3] ?? 1) > 0) return c; } return 'rgb(255, 255, 255)'; };
+  let worst = 99;
+  for (const e of document.querySelectorAll('body *:not(svg *)')) {
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) || !e.checkVisibility()) continue;
+    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((p, q) => q - p);
+    worst = Math.min(worst, (a + .05) / (b + .05));
+  }
+  return worst;
+}"""
