@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,13 +51,18 @@ class Guarded:
         return None if changed.size == 0 else f"{changed.size} elements, the first at {changed[0]} of {self.array.size}"
 
 
-def _guarded(device: Device, data: AnyArray, guard: bool) -> Guarded:
+def _guarded(device: Device, data: AnyArray, guard: bool, neighbours: Callable[..., AnyArray]) -> Guarded:
     step = max(device.base_align_bytes, data.itemsize)
     width = -(-GUARD_BYTES // step) * step // data.itemsize if guard else 0
-    filled = poison(data.size + 2 * width, data.dtype)
+    filled = neighbours(data.size + 2 * width, data.dtype)
     filled[width : width + data.size].view(np.uint8)[:] = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
     region = device.upload(filled)
     return Guarded(region.view_from(width, data.shape), region, filled, width)
+
+
+def _unlike_sentinel(n: int, dtype: np.dtype[Any]) -> AnyArray:
+    """What surrounds an input: NaN, but not the sentinel's, lest a copy of it past the output's end go unseen."""
+    return np.full(n, np.nan, dtype) if dtype.kind == "f" else np.full(n * dtype.itemsize, 0x5A, np.uint8).view(dtype)
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,8 @@ def stand_up(
 
     The neighbours of every input are NaN, so that a read past its edge shows when it reaches the result.
     """
-    inputs = tuple(_guarded(device, array, guard) for array in prepared.arrays)
-    out = _guarded(device, poison(prepared.expected.shape, prepared.dtype), guard)
+    inputs = tuple(_guarded(device, array, guard, _unlike_sentinel) for array in prepared.arrays)
+    out = _guarded(device, poison(prepared.expected.shape, prepared.dtype), guard, poison)
     plan = spec(prepared.op).plan(
         device, *(i.array for i in inputs), out=out.array, template=template, params=params, **prepared.case.keywords
     )
