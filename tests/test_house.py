@@ -109,14 +109,18 @@ def protocols(tree: ast.Module) -> list[ast.ClassDef]:
 
 
 def is_stub(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
-    """A function that does nothing, or says that it is not implemented."""
+    """A function that does nothing, or says that it is not implemented.
+
+    One that does nothing on purpose returns None and takes nothing, or names what it takes ``_``.
+    """
     if isinstance(node, ast.ClassDef):
         return False
     body = [line for line in node.body if not is_docstring(line)]
     does_nothing = all(isinstance(line, ast.Pass) or is_ellipsis(line) for line in body)
-    return does_nothing or any(
-        isinstance(part, ast.Name) and part.id == "NotImplementedError" for part in ast.walk(node)
-    )
+    returns_nothing = isinstance(node.returns, ast.Constant) and node.returns.value is None
+    on_purpose = returns_nothing and all(argument.arg.startswith("_") for argument in node.args.args)
+    refuses = any(isinstance(part, ast.Name) and part.id == "NotImplementedError" for part in ast.walk(node))
+    return (does_nothing and not on_purpose) or refuses
 
 
 def is_ellipsis(line: ast.stmt) -> bool:
