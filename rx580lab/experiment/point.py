@@ -44,12 +44,12 @@ class PointRunner:
     number: int
     n_points: int
     _n_cells: int = 0
+    _seconds: float = 0.0
 
     def run(self) -> None:
         """Attempts until one succeeds, ``retries`` are used up, or the run is stopped."""
         limits, entry = self.spec.model.limits, self.entry
         self._tell("point_start", self._title())
-        began = time.monotonic()
         entry.status, entry.started, entry.ended = "running", utc_now(), None
         entry.error_type = entry.error = entry.seconds = None
         entry.files = {}
@@ -63,7 +63,7 @@ class PointRunner:
                 attempts = f"attempt {attempt + 2} of {limits.retries + 1}"
                 self._tell("retry", f"{result.error_type}: {result.error}; {attempts}")
         entry.status, entry.error_type, entry.error = result.status, result.error_type, result.error
-        entry.ended, entry.seconds = utc_now(), round(time.monotonic() - began, 3)
+        entry.ended, entry.seconds = utc_now(), round(self._seconds, 3)
         entry.files = self._file_hashes()
         self.folder.save_manifest()
         text = "ok" if result.status == "ok" else f"{result.status}: {result.error_type}: {result.error}"
@@ -73,6 +73,7 @@ class PointRunner:
         lock = TimingLock(f"{self.spec.kind}/{self.spec.name} {self.folder.path.name}")
         if not lock.acquire(self._tell_waiting, self.stop.requested):
             return AttemptResult("killed", "Interrupted", f"ended by {self.stop.signal_name}")
+        began = time.monotonic()  # not before: waiting for others is no work of this point
         try:
             self._clear()
             self.entry.attempts += 1
@@ -93,6 +94,7 @@ class PointRunner:
             )
             return judge_point(self._path) if result.status == "ok" else result
         finally:
+            self._seconds += time.monotonic() - began
             lock.release()
 
     @property

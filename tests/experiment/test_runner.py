@@ -102,7 +102,7 @@ def behaviours(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         f"params: {{size: 5, folder: '{marks}'}}\n"
         "sweep: {behaviour: [ok, raise, die, hang, silent]}\n"
         "resources: {threads: 2}\n"
-        "limits: {cell_timeout_s: 4, retries: 0}\n"
+        "limits: {cell_timeout_s: 2, retries: 0}\n"
         "gates:\n"
         "- {metric: toy/size, kind: correctness, max: 5, where: {behaviour: ok}}\n"
         "- {metric: toy/size, kind: speed, min: 6, where: {behaviour: ok}}\n"
@@ -118,7 +118,7 @@ def behaviours(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         ("ok", "ok", None, None),
         ("raise", "failed", "ValueError", "cell 3 (act): the cell is at fault"),
         ("die", "failed", "DeadKernelError", "cell 3 (act): the kernel ended itself with exit status 7"),
-        ("hang", "timeout", "CellTimeoutError", "cell 3 (act): ran longer than cell_timeout_s, 4 s"),
+        ("hang", "timeout", "CellTimeoutError", "cell 3 (act): ran longer than cell_timeout_s, 2 s"),
         ("silent", "invalid", "NoResult", "the notebook recorded no result"),
     ],
 )
