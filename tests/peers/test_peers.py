@@ -1,0 +1,110 @@
+"""Peers: right where they run, and clear about why where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import rx580lab as rx
+from rx580lab import peers
+from rx580lab.device import Device
+from rx580lab.errors import DtypeError, InputError, MeasureError, PeerUnavailable, ShapeError
+from rx580lab.peers import clblast, openblas
+from rx580lab.reference import compare
+from rx580lab.reference.gemm import gemm, gemm_tolerance
+from tests.requirements import require
+
+Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+
+def pair(m: int = 33, n: int = 20, k: int = 17) -> Pair:
+    rng = np.random.default_rng((m, n, k))
+    return rng.standard_normal((m, k), dtype=np.float32), rng.standard_normal((k, n), dtype=np.float32)
+
+
+def assert_races(device: Device, name: str) -> None:
+    """Its runs are right, its spoilt output is told apart, and its own inputs are left alone."""
+    inputs = pair()
+    kept = [array.copy() for array in inputs]
+    entrant = peers.peer(name).entrant(device, "gemm", inputs)
+    runner = entrant.contestant
+    assert runner.output is not None
+    assert (runner.name, runner.role) == (name, "peer")
+    assert name in entrant.note
+    expected, tolerance = gemm(*inputs), gemm_tolerance(*inputs)
+    for _ in range(2):
+        assert "never written" in str(compare(runner.output(), expected, tolerance).reason)
+        assert runner.run() is None
+        runner.sync()
+        outcome = compare(runner.output(), expected, tolerance)
+        assert outcome.ok, outcome.reason
+        entrant.spoil()
+    for array, copy in zip(inputs, kept, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_openblas_races(pocl: Device) -> None:
+    assert_races(pocl, "openblas")
+
+
+def test_clblast_races_on_our_queue(pocl: Device) -> None:
+    require("clblast")
+    assert_races(pocl, "clblast")
+
+
+def test_clblast_reports_a_failed_call(pocl: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    require("clblast")
+    monkeypatch.setattr(clblast, "ROW_MAJOR", 0)
+    runner = clblast.entrant(pocl, "gemm", pair()).contestant
+    with pytest.raises(MeasureError, match="expected CLBlastSgemm to return 0, got"):
+        runner.run()
+
+
+@pytest.fixture
+def other_library(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    clblast._library.cache_clear()
+    monkeypatch.setattr(clblast, "LIBRARY", "libclblast-of-nobody.so.9")
+    yield
+    clblast._library.cache_clear()
+
+
+@pytest.mark.usefixtures("other_library")
+def test_clblast_missing_names_the_cure(pocl: Device) -> None:
+    assert "apt-get install libclblast1" in str(peers.available(pocl)["clblast"])
+    with pytest.raises(PeerUnavailable, match=r"\[clblast\] libclblast-of-nobody.so.9 cannot be loaded"):
+        peers.peer("clblast").entrant(pocl, "gemm", pair())
+
+
+def test_clblast_leaves_a_simulator_alone() -> None:
+    require("oclgrind")
+    assert "is a simulator" in str(clblast.unavailable(rx.open_device("oclgrind")))
+
+
+def test_openblas_missing_names_the_cure(pocl: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert openblas.unavailable(pocl) is None
+    monkeypatch.setattr("threadpoolctl.threadpool_info", list)
+    with pytest.raises(PeerUnavailable, match="numpy is linked to another BLAS here"):
+        openblas.entrant(pocl, "gemm", pair())
+
+
+@pytest.mark.parametrize("name", peers.NAMES)
+def test_refusals(pocl: Device, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clblast, "unavailable", lambda _device: None)  # the checks come before the library
+    rival = peers.peer(name)
+    a, b = pair()
+    with pytest.raises(PeerUnavailable, match="expected an op among gemm, got 'softmax'"):
+        rival.entrant(pocl, "softmax", (a,))
+    with pytest.raises(ShapeError, match="expected non-empty"):
+        rival.entrant(pocl, "gemm", (a, b[:5]))
+    with pytest.raises(ShapeError, match="expected non-empty"):
+        rival.entrant(pocl, "gemm", (a[:0], b))
+    with pytest.raises(DtypeError, match="float32"):
+        rival.entrant(pocl, "gemm", (a.astype(np.float64), b))
+
+
+def test_names() -> None:
+    with pytest.raises(InputError, match="expected one of openblas, clblast, got 'mkl'"):
+        peers.peer("mkl")
