@@ -4,8 +4,9 @@
 // FLOP per element. m and c are arguments, so no compiler can shorten the chain. Each work-item holds CHAINS
 // independent vectors of VEC floats: enough to cover the latency of one multiply-add with others.
 //   fma_peak_plain  one element per work-item: one dependent chain, which shows the latency
-//   fma_peak_gpu    whole wavefronts; CHAINS vectors per work-item, interleaved so that loads coalesce
-//   fma_peak_cpu    work-groups of one; CHAINS neighbouring vectors per work-item
+//   fma_peak_gpu    whole wavefronts; CHAINS vectors per work-item, interleaved so that loads coalesce; whole blocks of
+//                   WG_X * VEC * CHAINS elements
+//   fma_peak_cpu    work-groups of one; CHAINS neighbouring vectors per work-item; whole blocks of VEC * CHAINS
 
 #include "mac.h"
 #include "vec.h"
@@ -49,14 +50,19 @@
 #define STEP(k) v##k = MAC(v##k, m, c);
 #define WRITE(k) STORE(v##k, out + first + k * stride);
 
-static inline float iterate(float v, const float m, const float c, const uint n_steps) {
+// first: where this launch begins. The other templates leave their incomplete last block to this one, so that no
+// work-item of theirs runs longer than the rest.
+__kernel void fma_peak_plain(const __global float *x, __global float *out, const float m, const float c,
+                             const uint n_steps, const uint first) {
+  const size_t i = first + get_global_id(0);
+  float v = x[i];
   for (uint step = 0; step < n_steps; ++step) {
     v = MAC(v, m, c);
   }
-  return v;
+  out[i] = v;
 }
 
-// All chains of one work-item: vectors at first, first + stride, ... Inside bounds.
+// All chains of one work-item: vectors at first, first + stride, ...
 static inline void iterate_chains(const __global float *x, __global float *out, const uint first, const uint stride,
                                   const float m, const float c, const uint n_steps) {
   EACH_CHAIN(READ)
@@ -67,36 +73,13 @@ static inline void iterate_chains(const __global float *x, __global float *out, 
   EACH_CHAIN(WRITE)
 }
 
-__kernel void fma_peak_plain(const __global float *x, __global float *out, const float m, const float c,
-                             const uint n_steps, const uint n) {
-  const uint i = get_global_id(0);
-  if (i < n) {
-    out[i] = iterate(x[i], m, c, n_steps);
-  }
-}
-
 __kernel __attribute__((reqd_work_group_size(WG_X, 1, 1))) void
-fma_peak_gpu(const __global float *x, __global float *out, const float m, const float c, const uint n_steps,
-             const uint n) {
-  const uint start = get_group_id(0) * (WG_X * VEC * CHAINS);
-  if (start + WG_X * VEC * CHAINS <= n) {
-    iterate_chains(x, out, start + get_local_id(0) * VEC, WG_X * VEC, m, c, n_steps);
-  } else {
-    for (uint i = start + get_local_id(0); i < n; i += WG_X) {
-      out[i] = iterate(x[i], m, c, n_steps);
-    }
-  }
+fma_peak_gpu(const __global float *x, __global float *out, const float m, const float c, const uint n_steps) {
+  const uint first = get_group_id(0) * (WG_X * VEC * CHAINS) + get_local_id(0) * VEC;
+  iterate_chains(x, out, first, WG_X * VEC, m, c, n_steps);
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-fma_peak_cpu(const __global float *x, __global float *out, const float m, const float c, const uint n_steps,
-             const uint n) {
-  const uint start = get_group_id(0) * (VEC * CHAINS);
-  if (start + VEC * CHAINS <= n) {
-    iterate_chains(x, out, start, VEC, m, c, n_steps);
-  } else {
-    for (uint i = start; i < n; ++i) {
-      out[i] = iterate(x[i], m, c, n_steps);
-    }
-  }
+fma_peak_cpu(const __global float *x, __global float *out, const float m, const float c, const uint n_steps) {
+  iterate_chains(x, out, get_group_id(0) * (VEC * CHAINS), VEC, m, c, n_steps);
 }

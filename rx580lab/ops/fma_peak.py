@@ -28,7 +28,7 @@ from rx580lab.ops.plan import (
     given_back,
     output,
 )
-from rx580lab.ops.sizing import WAVEFRONT, ceil_div, checked_count, fitted_group, wants_wavefronts
+from rx580lab.ops.sizing import MAX_ELEMENTS, WAVEFRONT, checked_count, fitted_group, wants_wavefronts
 
 __all__ = ["N_STEPS", "SPEC", "fma_peak", "plan"]
 
@@ -62,7 +62,10 @@ def plan(
     template: str | None = None,
     params: Params | None = None,
 ) -> Plan:
-    """The launch that ``fma_peak`` runs, bound once, for running many times."""
+    """What ``fma_peak`` runs, bound once, for running many times: whole blocks, and the rest by the plain kernel.
+
+    ``n`` in whole blocks (4096 for gpu, 96 for cpu, by default) makes it one launch.
+    """
     if n_steps < 0:
         raise InputError("fma_peak", f"expected n_steps of 0 or more, got {n_steps}")
     source = as_array(device, "fma_peak", "x", x)
@@ -73,21 +76,27 @@ def plan(
         merged = fitted_group(device, merged, params)
     if n == 0:
         return Plan("fma_peak", chosen.name, merged, (), target)
-    kernel = load_kernel(device, chosen.source, f"fma_peak_{chosen.name}", merged)
     factor, addend = np.float32(1 - 1 / (n_steps + 1)), np.float32(0.5 / (n_steps + 1))
-    launch = kernel.bind(
-        *_sizes(chosen.name, merged, n), source, target, factor, addend, np.uint32(n_steps), np.uint32(n)
-    )
-    return Plan("fma_peak", chosen.name, merged, (launch,), target)
+    arguments = (source, target, factor, addend, np.uint32(n_steps))
+    group, block = _block(chosen.name, merged)
+    n_whole = n // block
+    launches = []
+    if n_whole:
+        kernel = load_kernel(device, chosen.source, f"fma_peak_{chosen.name}", merged)
+        launches.append(kernel.bind((n_whole * group,), (group,), *arguments))
+    if n_whole * block < n:
+        rest = load_kernel(device, chosen.source, "fma_peak_plain", merged)
+        launches.append(rest.bind((n - n_whole * block,), None, *arguments, np.uint32(n_whole * block)))
+    return Plan("fma_peak", chosen.name, merged, tuple(launches), target)
 
 
-def _sizes(template: str, params: Params, n: int) -> tuple[tuple[int], tuple[int] | None]:
+def _block(template: str, params: Params) -> tuple[int, int]:
+    """Work-items of a group, and elements that it takes; the plain template has no whole blocks at all."""
     if template == "gpu":
-        group = params["WG_X"]
-        return (ceil_div(n, group * params["VEC"] * params["CHAINS"]) * group,), (group,)
+        return params["WG_X"], params["WG_X"] * params["VEC"] * params["CHAINS"]
     if template == "cpu":
-        return (ceil_div(n, params["VEC"] * params["CHAINS"]),), (1,)
-    return (n,), None
+        return 1, params["VEC"] * params["CHAINS"]
+    return 1, MAX_ELEMENTS + 1
 
 
 def _cost(shape: Shape) -> Cost:
