@@ -57,13 +57,13 @@ def test_scales_map_their_ends_and_keep_to_logarithms() -> None:
 
 def test_distributions_draw_every_sample_and_mark_outliers_and_throttled_ones() -> None:
     item = synthetic.series("lab", "rx580lab", "lab", 4e6, 0.01, 3)
-    item = item.model_copy(update={"throttled": [4, 5]})
+    item = item.model_copy(update={"throttled": [4, 5], "outliers": [2, *item.outliers]})
     root = parsed(charts.distributions("d", [item], LOOKS))
     drawn = [len(of_class(root, name)) for name in ("dot", "hollow", "cross")]
     beyond = [element for element in of_class(root, "fill") if element.tag == "path"]
-    assert len(item.outliers) == 1
+    assert len(item.outliers) == 2
     assert sum(drawn) + len(beyond) == len(item.samples_ns)
-    assert drawn[2] == 2
+    assert drawn[1:] == [1, 2]
     # The far outlier does not stretch the axis; it is an arrowhead, and words say where it is.
     assert len(beyond) == 1
     assert "1 beyond, up to 9." in "".join(root.itertext())
