@@ -82,7 +82,7 @@ def measure_roofs(
     n_bytes = array_bytes or stream_bytes(device)
     generator = np.random.default_rng(protocol.seed)
     n = n_bytes // 4
-    first, second = (generator.uniform(-1, 1, n).astype(np.float32) for _ in range(2))
+    first, second = (generator.random(n, dtype=np.float32) - np.float32(0.5) for _ in range(2))
     few = min(n, _ARITHMETIC_ELEMENTS)
     x, y, out = device.upload(first), device.upload(second), device.empty(n)
     # All share one output: each is computed once more before it is checked.

@@ -163,8 +163,8 @@ def verdict(
     floor = noise_floor or 0.0
     effect = max(min_effect, floor)
     owner = "the A/A noise floor" if floor > min_effect else "the minimum effect"
-    band = f"{owner} of {effect:.1%}"
-    found = f"the {ratio.confidence:.0%} interval {ratio.low:.3f} to {ratio.high:.3f}"
+    band = f"{owner} of {100 * effect:.2g} %"
+    found = f"the {100 * ratio.confidence:.4g} % interval {ratio.low:.3f} to {ratio.high:.3f}"
     above, below = ratio.low > 1 + effect, ratio.high < 1 / (1 + effect)
     if (above or below) and undisturbed_ratio is not None:
         shown = math.log(undisturbed_ratio) * (1 if above else -1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rx580lab.errors import ResultError
 from rx580lab.results.records import Interval
-from rx580lab.results.statistics import median_interval, outliers, ratio_interval, verdict
+from rx580lab.results.statistics import median_interval, outliers, ratio_interval, undisturbed_ratio, verdict
 
 times = st.lists(st.floats(1.0, 1e9), min_size=1, max_size=40)
 
@@ -117,7 +117,7 @@ def test_verdict_needs_the_whole_interval_on_one_side(low: float, high: float, w
     found, reason = verdict(interval(low, high), min_effect=0.02, noise_floor=0.01)
     assert found == word
     assert reason.startswith(f"{code}: ")
-    assert "the minimum effect of 2.0%" in reason
+    assert "the minimum effect of 2 %" in reason
 
 
 def test_verdict_is_the_mirror_image_for_the_exchanged_ratio() -> None:
@@ -128,7 +128,7 @@ def test_verdict_is_the_mirror_image_for_the_exchanged_ratio() -> None:
 def test_noise_floor_widens_the_band() -> None:
     word, reason = verdict(interval(1.03, 1.04), min_effect=0.02, noise_floor=0.05)
     assert word == "SAME"
-    assert "the A/A noise floor of 5.0%" in reason
+    assert "the A/A noise floor of 5 %" in reason
     word, reason = verdict(interval(0.95, 1.05), min_effect=0.02, noise_floor=0.3)
     assert (word, reason.split(":")[0]) == ("AMBIGUOUS", "noisy")
 
@@ -139,3 +139,32 @@ def test_no_verdict_across_devices_or_from_few_rounds() -> None:
     few = verdict(interval(2.0, 2.1, n=5), min_effect=0.02, noise_floor=0.0)
     assert (few[0], few[1].split(":")[0]) == ("AMBIGUOUS", "few-rounds")
     assert verdict(interval(2.0, 2.1, n=6), min_effect=0.02, noise_floor=0.0)[0] == "FASTER"
+
+
+def test_undisturbed_ratio_sees_through_interruptions_of_most_samples() -> None:
+    generator = np.random.default_rng(9)
+    work = 100 * generator.lognormal(0, 0.002, 60)
+    interrupted = work * np.where(np.arange(60) % 6, 3.0, 1.0)
+    assert float(np.median(interrupted) / np.median(work)) > 2.9
+    assert undisturbed_ratio(work, interrupted) == pytest.approx(1, abs=0.01)
+    assert undisturbed_ratio(1.1 * work, interrupted) == pytest.approx(1.1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "undisturbed", "word"),
+    [
+        (1.10, 1.20, 1.10, "FASTER"),
+        (1.10, 1.20, 1.02, "FASTER"),  # half of the band of 4 % is enough
+        (1.10, 1.20, 1.01, "AMBIGUOUS"),
+        (1.10, 1.20, 0.90, "AMBIGUOUS"),
+        (0.80, 0.90, 0.90, "SLOWER"),
+        (0.80, 0.90, 1.00, "AMBIGUOUS"),
+        (0.99, 1.01, 1.50, "SAME"),
+    ],
+)
+def test_effect_that_undisturbed_samples_do_not_show_is_doubted(
+    low: float, high: float, undisturbed: float, word: str
+) -> None:
+    found, reason = verdict(interval(low, high), min_effect=0.04, noise_floor=None, undisturbed_ratio=undisturbed)
+    assert found == word
+    assert (reason.split(":")[0] == "disturbed") == (word == "AMBIGUOUS")
