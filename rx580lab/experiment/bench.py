@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -28,6 +27,7 @@ from rx580lab.measure import (
     shader_clock_reader,
     trial_metrics,
 )
+from rx580lab.peers import Entrant
 from rx580lab.results.records import Achieved, Check, Comparison, Metric, NoiseFloor, Point, Series, Work
 
 __all__ = ["LAB", "bench_op", "bench_roofs", "bench_stopwatch", "parse_shape"]
@@ -186,24 +186,18 @@ def make_inputs(op: str, sizes: Mapping[str, int], *, seed: int) -> Arrays:
     return makers[op]()
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """A contestant at the start line. ``spoil`` overwrites its output, so that a run that writes nothing is seen."""
-
-    contestant: Contestant
-    spoil: Callable[[], None]
-    note: str = ""
-
-
 def _line_up(
     op: str, device: Device, names: Sequence[str], sizes: Mapping[str, int], inputs: Arrays
-) -> tuple[list[_Ready], dict[str, str]]:
-    ready: list[_Ready] = []
+) -> tuple[list[Entrant], dict[str, str]]:
+    ready: list[Entrant] = []
     unavailable: dict[str, str] = {}
     for name in names:
         try:
             ours = name == LAB or name.startswith(f"{LAB}-")
-            ready.append(_ours(op, device, name, sizes, inputs) if ours else _peer(op, device, name, inputs))
+            if ours:
+                ready.append(_ours(op, device, name, sizes, inputs))
+            else:
+                ready.append(peers.peer(name).entrant(device, op, inputs))
         except PeerUnavailable as error:
             unavailable[name] = error.message
     if not ready:
@@ -212,7 +206,7 @@ def _line_up(
     return ready, unavailable
 
 
-def _ours(op: str, device: Device, name: str, sizes: Mapping[str, int], inputs: Arrays) -> _Ready:
+def _ours(op: str, device: Device, name: str, sizes: Mapping[str, int], inputs: Arrays) -> Entrant:
     template = None if name == LAB else name.removeprefix(f"{LAB}-")
     if template is not None:
         refusal = ops.spec(op).template(template).applies(device, sizes)
@@ -229,16 +223,11 @@ def _ours(op: str, device: Device, name: str, sizes: Mapping[str, int], inputs: 
         output=plan.out.download,
     )
     blank = reference.poison(plan.out.shape, plan.out.dtype)
-    return _Ready(contestant, lambda: _discard(plan.out.write(blank)), f"{name}: template {plan.template} ({chosen})")
 
+    def spoil() -> None:
+        plan.out.write(blank)
 
-def _discard(_: object) -> None:
-    """Turns an expression into a statement, for a callable that returns nothing."""
-
-
-def _peer(op: str, device: Device, name: str, inputs: Arrays) -> _Ready:
-    rival = peers.peer(name).entrant(device, op, inputs)
-    return _Ready(rival.contestant, rival.spoil, rival.note)
+    return Entrant(contestant, spoil, f"{name}: template {plan.template} ({chosen})")
 
 
 class _Judge:
@@ -251,7 +240,7 @@ class _Judge:
         self._tolerance = getattr(module, f"{op}_tolerance")(*inputs)
         self._checks: dict[str, Check] = {}
 
-    def look(self, one: _Ready) -> None:
+    def look(self, one: Entrant) -> None:
         """Runs it once on a spoilt output and compares."""
         contestant = one.contestant
         one.spoil()
@@ -290,7 +279,7 @@ class _Judge:
 
 
 def _comparisons(
-    ready: Sequence[_Ready], series: Sequence[Series], protocol: Protocol, floor: NoiseFloor
+    ready: Sequence[Entrant], series: Sequence[Series], protocol: Protocol, floor: NoiseFloor
 ) -> list[Comparison]:
     """Each of ours against each peer; without a peer, each of ours against the first one."""
     roles = {one.contestant.name: one.contestant.role for one in ready}

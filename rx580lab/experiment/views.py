@@ -17,7 +17,7 @@ __all__ = ["check_table", "distribution", "roof_table", "trial_table", "verdict_
 def verdict_table(point: Point) -> pd.DataFrame:
     """Each contestant: median with interval, rates, share of the roof, and the verdict beside each baseline."""
     rates = {rate.contestant: rate for rate in point.achieved}
-    rows = []
+    rows: list[dict[str, object]] = []
     for one in point.series:
         rate = rates.get(one.contestant)
         verdicts = [
@@ -37,7 +37,9 @@ def verdict_table(point: Point) -> pd.DataFrame:
                 "clock": one.clock,
             }
         )
-    absent = [{"contestant": name, "speed ratio": f"absent: {why}"} for name, why in point.unavailable.items()]
+    absent: list[dict[str, object]] = [
+        {"contestant": name, "speed ratio": f"absent: {why}"} for name, why in point.unavailable.items()
+    ]
     return pd.DataFrame(rows + absent).set_index("contestant").fillna("")
 
 
@@ -73,7 +75,7 @@ def roof_table(point: Point) -> pd.DataFrame:
 
 def trial_table(point: Point) -> pd.DataFrame:
     """Each kind of trial of the stopwatch: how many races, what was said, and how much the ratios spread."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for trials in point.trials:
         ratios = sorted(ratio.value for ratio in trials.ratios)
         rows.append(
