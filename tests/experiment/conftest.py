@@ -117,7 +117,7 @@ def spec_file(bench: Path) -> Path:
     return bench / "experiments" / "bench" / "toy.yml"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def own_timing_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """These notebooks time nothing: they need not wait for a benchmark that runs on this machine."""
     folder = tmp_path_factory.mktemp("locks")
