@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -220,3 +222,43 @@ def test_written_point_lies_where_the_run_says(tmp_path: Path) -> None:
     run = create(tmp_path)
     write_point(run.point_folder("0a1b"), point())
     assert read_point(run.path / "points" / "0a1b").title == point().title
+
+
+CLAIMER = """
+    import sys
+    from pathlib import Path
+    from rx580lab.errors import ResultError
+    from rx580lab.results.folder import RunFolder
+    run = RunFolder.open(Path(sys.argv[1]))
+    print(run.manifest.status, flush=True)
+    try:
+        run.claim()
+        print("claimed", flush=True)
+        sys.stdin.read()
+    except ResultError as error:
+        print(error, flush=True)
+"""
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_of_two_processes_that_claim_at_once_one_gets_the_run(tmp_path: Path) -> None:
+    run = create(tmp_path)
+    rewrite(run, process_started=0.0)
+    command = [sys.executable, "-c", textwrap.dedent(CLAIMER), str(run.path)]
+    with (run.path / ".claim").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        claimers = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+        ]
+        assert [line(claimer) for claimer in claimers] == ["killed", "killed"]
+        time.sleep(0.3)  # time enough to claim, if the lock were not there
+        assert RunFolder.open(run.path).manifest.status == "killed"
+    answers = [line(claimer) for claimer in claimers]
+    for claimer in claimers:
+        claimer.communicate()
+    assert sorted(answer == "claimed" for answer in answers) == [False, True]
+    assert any("is at work on this run" in answer for answer in answers)
