@@ -40,7 +40,7 @@ def verdict_table(point: Point) -> pd.DataFrame:
     absent: list[dict[str, object]] = [
         {"contestant": name, "speed ratio": f"absent: {why}"} for name, why in point.unavailable.items()
     ]
-    return pd.DataFrame(rows + absent).set_index("contestant").fillna("")
+    return pd.DataFrame(rows + absent, dtype=object).set_index("contestant").fillna("")
 
 
 def check_table(point: Point) -> pd.DataFrame:
@@ -90,7 +90,7 @@ def trial_table(point: Point) -> pd.DataFrame:
                 "seconds": round(trials.seconds, 1),
             }
         )
-    return pd.DataFrame(rows).set_index("kind").fillna("")
+    return pd.DataFrame(rows, dtype=object).set_index("kind").fillna("")
 
 
 def distribution(point: Point) -> Figure:
