@@ -45,7 +45,7 @@ def run(outside: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RX580LAB_", "PYTHON"))}
     environment["RX580LAB_CACHE"] = str(outside / "cache")
     command = [str(outside / ".venv/bin/rx580lab"), *arguments]
-    return subprocess.run(command, cwd=outside, env=environment, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, cwd=outside, env=environment, capture_output=True, text=True, timeout=500)
 
 
 def test_kernels_notebooks_and_experiments_travel_along(wheel: Path) -> None:
