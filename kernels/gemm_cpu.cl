@@ -46,6 +46,13 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+// Asks for a line of cache ahead of its use: `level` 3 brings it to L1, 2 to L2. OpenCL's prefetch() is empty on PoCL.
+#if defined(__x86_64__)
+#define PREFETCH(p, level) __builtin_prefetch((const void *)(size_t)(p), 0, level)
+#else
+#define PREFETCH(p, level)
+#endif
+
 #if USE_LDS
 typedef const __local float *a_pointer;
 #else
@@ -60,6 +67,10 @@ typedef const __global float *a_pointer;
 #define ROWS_5(DO) ROWS_4(DO) DO(4)
 #define ROWS_6(DO) ROWS_5(DO) DO(5)
 
+// What micro_tile does for each row i. EXPECT: the sums of an earlier pass have left the caches meanwhile.
+#define EXPECT(i)                                                                                                      \
+  PREFETCH(c + i * n, 3);                                                                                              \
+  PREFETCH(c + i * n + columns - 1, 3);
 #define DECLARE(i) float8 left##i = (float8)(0.0f), right##i = (float8)(0.0f);
 #define MULTIPLY(i)                                                                                                    \
   {                                                                                                                    \
@@ -84,9 +95,11 @@ INLINE void store_row(float8 left, float8 right, const int accumulate, __global 
 // The right edge of C, where fewer than NR columns are left.
 INLINE void store_narrow(const int rows, const int columns, const int accumulate, const float *tile, __global float *c,
                          const size_t n) {
-  for (int i = 0; i < rows; ++i)
-    for (int j = 0; j < columns; ++j)
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < columns; ++j) {
       c[i * n + j] = accumulate ? c[i * n + j] + tile[i * NR + j] : tile[i * NR + j];
+    }
+  }
 }
 
 // micro_tile_<rows>: C[0..rows)[0..columns) = or += A strip (rows, depth) @ panel slice (depth, NR).
@@ -94,6 +107,9 @@ INLINE void store_narrow(const int rows, const int columns, const int accumulate
   INLINE void micro_tile_##rows(const int depth, const int columns, const int accumulate, a_pointer a,                 \
                                 const size_t row_stride, const size_t k_stride, const __global float8 *panel,          \
                                 __global float *c, const size_t n, float *tile) {                                      \
+    if (accumulate) {                                                                                                  \
+      ROWS_##rows(EXPECT)                                                                                              \
+    }                                                                                                                  \
     ROWS_##rows(DECLARE) _Pragma("unroll UNROLL_K") for (int k = 0; k < depth; ++k) {                                  \
       const float8 b_left = panel[2 * k];                                                                              \
       const float8 b_right = panel[2 * k + 1];                                                                         \
@@ -114,23 +130,32 @@ MICRO_TILE(5)
 MICRO_TILE(6)
 #endif
 
-// B (K,N) -> panels (ceil(N/NR), K, NR). NDRange: (panels, blocks of TILE_K rows).
+// Panels that a work-item packs at once; fixed: four lines of cache in a row, which the prefetcher likes.
+#define PACK 4
+
+// B (K,N) -> panels (ceil(N/NR), K, NR). NDRange: (ceil(N / (PACK*NR)), ceil(K/TILE_K)).
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_cpu_pack_b(const int N, const int K,
                                                                              const __global float *restrict b,
                                                                              __global float *restrict panels) {
-  const int column = get_group_id(0) * NR;
+  const int column0 = get_group_id(0) * (PACK * NR);
   const int first = get_group_id(1) * TILE_K;
   const int last = min(first + TILE_K, K);
-  const __global float *from = b + (size_t)first * N + column;
-  __global float *to = panels + ((size_t)get_group_id(0) * K + first) * NR;
-  const int columns = min(NR, N - column);
-  if (columns == NR) {
-    for (int k = first; k < last; ++k, from += N, to += NR)
-      STORE16(LOAD16(from), to);
-  } else {
-    for (int k = first; k < last; ++k, from += N, to += NR)
-      for (int j = 0; j < NR; ++j)
-        to[j] = j < columns ? from[j] : 0.0f;
+  const size_t panel = (size_t)K * NR;
+  const __global float *from = b + (size_t)first * N + column0;
+  __global float *to = panels + column0 / NR * panel + (size_t)first * NR;
+  const int columns = min(PACK * NR, N - column0);
+  for (int k = first; k < last; ++k, from += N, to += NR) {
+    if (columns == PACK * NR) {
+      const float16 p0 = LOAD16(from), p1 = LOAD16(from + NR), p2 = LOAD16(from + 2 * NR), p3 = LOAD16(from + 3 * NR);
+      STORE16(p0, to);
+      STORE16(p1, to + panel);
+      STORE16(p2, to + 2 * panel);
+      STORE16(p3, to + 3 * panel);
+    } else {
+      for (int j = 0; j < (columns + NR - 1) / NR * NR; ++j) {
+        to[j / NR * panel + j % NR] = j < columns ? from[j] : 0.0f;
+      }
+    }
   }
 }
 
@@ -142,8 +167,9 @@ INLINE void pack_a(const int rows, const int depth, const __global float *a, con
     for (int i = 0; i < width; ++i) {
       const __global float *from = a + (r + i) * K;
       __local float *to = block + r * depth + i;
-      for (int k = 0; k < depth; ++k)
+      for (int k = 0; k < depth; ++k) {
         to[k * width] = from[k];
+      }
     }
   }
 }
@@ -151,7 +177,7 @@ INLINE void pack_a(const int rows, const int depth, const __global float *a, con
 
 #define STRIP(rows)                                                                                                    \
   case rows:                                                                                                           \
-    micro_tile_##rows(depth, columns, k > 0, strip, row_stride, USE_LDS ? rows : 1, panel, to, N, tile);                   \
+    micro_tile_##rows(depth, columns, k > 0, strip, row_stride, USE_LDS ? rows : 1, panel, to, N, tile);               \
     break;
 
 // NDRange: (ceil(M/TILE_M), ceil(N/TILE_N)).
@@ -180,8 +206,17 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_cpu(const int 
     for (int column = column0; column < column_end; column += NR) {
       const int columns = min(NR, N - column);
       const __global float8 *panel = (const __global float8 *)(panels + ((size_t)(column / NR) * K + k) * NR);
+#if USE_LDS
+      // Each strip asks for its share of the next panel slice. Without copied A there are too few strips to share it.
+      const __global float *ahead = panels + ((size_t)(column / NR + 1) * K + k) * NR;
+      const int share = column + NR < column_end ? (depth * PER_ITEM_M + rows - 1) / rows : 0;
+#endif
       for (int r = 0; r < rows; r += PER_ITEM_M) {
 #if USE_LDS
+#pragma unroll 1
+        for (int line = 0; line < share; ++line, ahead += NR) {
+          PREFETCH(ahead, 2);
+        }
         const a_pointer strip = block + r * depth;
         const size_t row_stride = 1;
 #else
@@ -199,8 +234,9 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_cpu(const int 
           STRIP(6)
 #endif
         }
-        if (columns < NR)
+        if (columns < NR) {
           store_narrow(min(PER_ITEM_M, rows - r), columns, k > 0, tile, to, N);
+        }
       }
     }
     k += depth;

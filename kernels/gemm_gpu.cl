@@ -24,7 +24,8 @@
 #ifndef PER_ITEM_N
 #define PER_ITEM_N 4
 #endif
-// Depth of the tiles; unit: elements of K, a multiple of 4 for float4 loads of A. LDS: (TILE_M + 4 + TILE_N)*TILE_K*4 B.
+// Depth of the tiles; unit: elements of K, a multiple of 4 for float4 loads of A. LDS per unit of depth:
+// (TILE_M + 4 + TILE_N) * 4 bytes. 16 gives each item one float4 of each tile.
 #ifndef TILE_K
 #define TILE_K 16
 #endif

@@ -33,6 +33,8 @@ __all__ = ["SPEC", "gemm", "plan"]
 MAX_LENGTH = MAX_ELEMENTS - 2**16
 # Columns of a packed panel of B; fixed in gemm_cpu.cl (NR).
 PANEL = 16
+# Panels that a work-item packs; fixed in gemm_cpu.cl.
+PACK = 4
 # Up to so many rows, packing B would cost more than it saves (measured at K = N = 4096 on one core).
 SKINNY_ROWS = 32
 # Rows and columns of the smallest tile of C that the cpu template offers: one micro-tile.
@@ -227,7 +229,12 @@ def _packed(device: Device, params: dict[str, int], a: Array, b: Array, out: Arr
     if depth == 0:
         return Plan("gemm", "cpu", params, (multiply,), out, (panels,))
     pack = load_kernel(device, "gemm_cpu", "gemm_cpu_pack_b", params).bind(
-        (n_panels, ceil_div(depth, params["TILE_K"])), (1, 1), np.int32(n_cols), np.int32(depth), b, panels
+        (ceil_div(n_panels, PACK), ceil_div(depth, params["TILE_K"])),
+        (1, 1),
+        np.int32(n_cols),
+        np.int32(depth),
+        b,
+        panels,
     )
     return Plan("gemm", "cpu", params, (pack, multiply), out, (panels,))
 
