@@ -135,7 +135,7 @@ def test_an_absent_peer_is_recorded_with_its_reason(monkeypatch: pytest.MonkeyPa
     found = with_rival(monkeypatch, pocl, absent="not installed; get it so")
     assert found.unavailable == {"rival": "not installed; get it so"}
     assert [one.contestant for one in found.series] == ["lab"]
-    assert "absent: not installed" in views.verdict_table(found).loc["rival", "speed ratio"]
+    assert "absent: not installed" in str(views.verdict_table(found).loc["rival", "speed ratio"])
 
 
 def test_the_stopwatch_judges_itself_on_an_op(pocl: rx.Device) -> None:
