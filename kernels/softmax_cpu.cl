@@ -3,8 +3,8 @@
 // Shapes and special values as in softmax.cl; out may be x. Work-groups of one. Two ways:
 //   softmax_cpu   a work-item takes rows_per_item whole rows. From memory: 1 read + 1 write while a row fits into L2;
 //                 the exponentials wait in out for the row's sum.
-//   softmax_cpu_partial, softmax_cpu_write   few long rows: a row is shared by n_segments work-items. 2 reads + 1
-//                 write; the exponentials are computed twice, which costs less than keeping them.
+//   softmax_cpu_partial, softmax_cpu_write   few long rows: a row is shared by n_segments work-items. 2 reads + 2
+//                 writes, mostly within a cache; one exponential per element.
 
 #include "exp.h"
 
@@ -74,30 +74,36 @@ static inline float max_of(const __global float *x, const uint n) {
   return most;
 }
 
-// The sum of exp(x - shift) over n elements; KEEP(e, i) may store the exponentials of the vector at i.
-#define SUM_EXP(sum, x, shift, n, KEEP, KEEP_EDGE)                                                                     \
-  {                                                                                                                    \
-    vec total = (vec)(0.0f);                                                                                           \
-    uint i = 0;                                                                                                        \
-    while (i + VEC <= n) {                                                                                             \
-      vec part = (vec)(0.0f);                                                                                          \
-      for (const uint stop = min(i + SUM_BLOCK * VEC, n); i + VEC <= stop; i += VEC) {                                 \
-        const vec e = exp_vec(LOAD(x + i) - shift);                                                                    \
-        KEEP(e, i)                                                                                                     \
-        part += e;                                                                                                     \
-      }                                                                                                                \
-      total += part;                                                                                                   \
-    }                                                                                                                  \
-    if (i < n) {                                                                                                       \
-      const vec e = exp_vec(load_edge(x + i, n - i) - shift);                                                          \
-      KEEP_EDGE(e, i)                                                                                                  \
-      total += e;                                                                                                      \
-    }                                                                                                                  \
-    sum = JOIN_LANES(added, 0.0f, total);                                                                                      \
+// out = exp(x - shift) over n elements; returns their sum.
+static inline float exp_and_sum(const __global float *x, __global float *out, const float shift, const uint n) {
+  vec total = (vec)(0.0f);
+  uint i = 0;
+  while (i + VEC <= n) {
+    vec part = (vec)(0.0f);
+    for (const uint stop = min(i + SUM_BLOCK * VEC, n); i + VEC <= stop; i += VEC) {
+      const vec e = exp_vec(LOAD(x + i) - shift);
+      STORE(e, out + i);
+      part += e;
+    }
+    total += part;
   }
-#define DROP(e, i)
-#define TO_OUT(e, i) STORE(e, out + i);
-#define EDGE_TO_OUT(e, i) store_edge(e, out + i, n_cols - i);
+  if (i < n) {
+    const vec e = exp_vec(load_edge(x + i, n - i) - shift);
+    store_edge(e, out + i, n - i);
+    total += e;
+  }
+  return JOIN_LANES(added, 0.0f, total);
+}
+
+static inline void multiply(__global float *out, const uint n, const float scale) {
+  uint i = 0;
+  for (; i + VEC <= n; i += VEC) {
+    STORE(LOAD(out + i) * scale, out + i);
+  }
+  for (; i < n; ++i) {
+    out[i] *= scale;
+  }
+}
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void softmax_cpu(const __global float *x, __global float *out,
                                                                          const uint n_rows, const uint n_cols,
@@ -107,41 +113,39 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void softmax_cpu(const _
   x += (size_t)first * n_cols;
   out += (size_t)first * n_cols;
   for (uint row = first; row < end; ++row, x += n_cols, out += n_cols) {
-    const float top = max_of(x, n_cols);
-    float sum;
-    SUM_EXP(sum, x, top, n_cols, TO_OUT, EDGE_TO_OUT)
-    const float scale = 1.0f / sum;
-    uint i = 0;
-    for (; i + VEC <= n_cols; i += VEC) {
-      STORE(LOAD(out + i) * scale, out + i);
-    }
-    for (; i < n_cols; ++i) {
-      out[i] *= scale;
+    if (n_cols <= VEC) { // the row stays in registers
+      const vec v = load_edge(x, n_cols);
+      const vec e = exp_vec(v - JOIN_LANES(larger, -INFINITY, v));
+      store_edge(e * (1.0f / JOIN_LANES(added, 0.0f, e)), out, n_cols);
+    } else {
+      const float sum = exp_and_sum(x, out, max_of(x, n_cols), n_cols);
+      multiply(out, n_cols, 1.0f / sum);
     }
   }
 }
 
-// maxima, sums (R, n_segments): of each segment of `width` columns, the maximum and the sum of exp(x - that maximum).
-// A segment of -infinity alone has sum 0, so that it adds nothing to the rest of its row.
+// maxima, sums (R, n_segments): of each segment of `width` columns, the maximum and the sum of exp(x - that maximum);
+// out: those exponentials. A segment of -infinity alone has zeros there, so that it adds nothing to the rest of its row.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-softmax_cpu_partial(const __global float *x, __global float *maxima, __global float *sums, const uint n_cols,
-                    const uint width) {
+softmax_cpu_partial(const __global float *x, __global float *out, __global float *maxima, __global float *sums,
+                    const uint n_cols, const uint width) {
   const uint first = get_group_id(0) * width;
   const uint n = min(width, n_cols - first);
-  x += get_group_id(1) * (size_t)n_cols + first;
+  const size_t offset = get_group_id(1) * (size_t)n_cols + first;
+  x += offset;
+  out += offset;
   const float top = max_of(x, n);
   const float shift = top == -INFINITY ? 0.0f : top;
-  float sum;
-  SUM_EXP(sum, x, shift, n, DROP, DROP)
+  const float sum = exp_and_sum(x, out, shift, n);
   const size_t segment = get_group_id(1) * get_num_groups(0) + get_group_id(0);
   maxima[segment] = top;
   sums[segment] = sum;
 }
 
-// Joins the row's segments, then writes this work-item's own.
+// Joins the row's segments, then scales this work-item's own.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-softmax_cpu_write(const __global float *x, const __global float *maxima, const __global float *sums,
-                  __global float *out, const uint n_cols, const uint width) {
+softmax_cpu_write(__global float *out, const __global float *maxima, const __global float *sums, const uint n_cols,
+                  const uint width) {
   const uint n_segments = get_num_groups(0);
   maxima += get_group_id(1) * n_segments;
   sums += get_group_id(1) * n_segments;
@@ -150,17 +154,7 @@ softmax_cpu_write(const __global float *x, const __global float *maxima, const _
   for (uint k = 0; k < n_segments; ++k) {
     sum += sums[k] * exp_of(maxima[k] - top);
   }
-  const float scale = 1.0f / sum;
   const uint first = get_group_id(0) * width;
-  const uint n = min(width, n_cols - first);
-  const size_t offset = get_group_id(1) * (size_t)n_cols + first;
-  x += offset;
-  out += offset;
-  uint i = 0;
-  for (; i + VEC <= n; i += VEC) {
-    STORE(exp_vec(LOAD(x + i) - top) * scale, out + i);
-  }
-  if (i < n) {
-    store_edge(exp_vec(load_edge(x + i, n - i) - top) * scale, out + i, n - i);
-  }
+  out += get_group_id(1) * (size_t)n_cols + first;
+  multiply(out, min(width, n_cols - first), exp_of(maxima[get_group_id(0)] - top) / sum);
 }

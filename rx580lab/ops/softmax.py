@@ -118,11 +118,14 @@ def _split(device: Device, chosen: Template, params: dict[str, int], x: Array, o
     cols, step = np.uint32(n_cols), np.uint32(width)
     partial = load_kernel(device, chosen.source, f"softmax_{side}_partial", params)
     write = load_kernel(device, chosen.source, f"softmax_{side}_write", params)
-    launches = (
-        partial.bind(*sizes, x, maxima, sums, cols, step),
-        write.bind(*sizes, x, maxima, sums, out, cols, step),
-    )
-    return Plan("softmax", chosen.name, params, launches, out, (maxima, sums))
+    if side == "cpu":  # the exponentials wait in out
+        first = partial.bind(*sizes, x, out, maxima, sums, cols, step)
+        second = write.bind(*sizes, out, maxima, sums, cols, step)
+    else:
+        first = partial.bind(*sizes, x, maxima, sums, cols, step)
+        second = write.bind(*sizes, x, maxima, sums, out, cols, step)
+
+    return Plan("softmax", chosen.name, params, (first, second), out, (maxima, sums))
 
 
 def _fitted_row(device: Device, params: dict[str, int], asked: Params | None, n_cols: int) -> dict[str, int]:

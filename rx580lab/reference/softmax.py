@@ -31,7 +31,8 @@ def softmax(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 def softmax_tolerance(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """The bound of the shifted algorithm in fp32, u = 2**-24, to first order, relative to each result:
 
-    * x - max rounds: u |x - max|, and exp turns that into a relative error; exp itself: 4 u;
+    * x - max rounds: u |x - max|, and exp turns that into a relative error; exp itself: 4 u. Twice and one product
+      more where an implementation multiplies exp(x - m) by exp(m - max), with m the maximum of a part of the row;
     * the sum inherits the mean of both over its terms, and rounds at most 64 + C/64 times on the way to any term's
       total (an implementation must add up in blocks or in parallel: one chain of C additions may exceed it);
     * reciprocal (OpenCL allows 2.5 units in the last place) and product: 6 u.
@@ -45,7 +46,7 @@ def softmax_tolerance(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         distance = np.abs(wide - wide.max(axis=-1, keepdims=True))
         probability = softmax(x)
         terms = np.where(probability > 0, probability * distance, 0.0)
-        inherited = _U * terms.sum(axis=-1, keepdims=True) + _EXP
+        inherited = _U * terms.sum(axis=-1, keepdims=True) + 2 * _EXP + _U
         summing = _U * (64 + wide.shape[-1] / 64)
-        relative = _U * np.where(probability > 0, distance, 0.0) + _EXP + inherited + summing + 6 * _U
+        relative = _U * np.where(probability > 0, distance, 0.0) + 2 * _EXP + _U + inherited + summing + 6 * _U
         return np.asarray(probability * relative * (1 + 2.0**-10) + 2 * _TINY)
