@@ -90,17 +90,18 @@ def choose_clock(
         if refusal:
             raise MeasureError("clock", f"device_event was asked for, but {refusal}; ask for auto")
         return "device_event", "asked for"
-    if asked == "cpu" and on_gpu and any(gives_events):
-        raise MeasureError("clock", "cpu was asked for, but the work is done by a GPU, whose time it does not count")
+    if asked == "cpu" and on_gpu:
+        raise MeasureError("clock", "cpu was asked for, but a GPU may do the work, whose time it does not count")
     if asked != "auto":
         return asked, "asked for"
-    if not (on_gpu and any(gives_events)):
-        threads, known_from = thread_count(device if any(gives_events) else None, not all(gives_events))
+    if not on_gpu:
+        # A contestant without events may still work on the device, as a C library on its queue does.
+        threads, known_from = thread_count(device, not all(gives_events))
         if threads == 1:
             return "cpu", "all work is done by one thread of this process: CPU time leaves other processes out"
         why_no_cpu = f"more than one thread works ({known_from})"
     else:
-        why_no_cpu = "the work is done by a GPU"
+        why_no_cpu = "a GPU may do the work"
     refusal = _why_no_events(device, gives_events)
     if refusal is None:
         assert device is not None  # noqa: S101 - for the type checker; _why_no_events refuses None

@@ -38,7 +38,7 @@ _MAX_INNER = 1000
 LEAST_SAMPLE_S: dict[Clock, float] = {"cpu": 0.01, "wall": 0.001, "device_event": 0.001}
 # Who sleeps a moment wakes up with a whole time slice. Measured with two busy processes per core: ratios of A/A races
 # by wall time were off by up to 50 % without this pause and by 0.6 % with it.
-_PAUSE_BEFORE_WALL_S = 0.001
+_PAUSE_S = 0.001
 _CALIBRATION_READINGS = 3
 # One reading this many times as long as a sample must be leaves no doubt, and may be one of many seconds.
 _CERTAINLY_LONG = 20
@@ -137,7 +137,7 @@ def race(
     with _no_garbage_collection():
         gap_s = protocol.gap_s
         if clock == "wall" and (device is None or device.device_class == "cpu"):
-            gap_s = max(gap_s, _PAUSE_BEFORE_WALL_S)
+            gap_s = max(gap_s, _PAUSE_S)
         round_ns = _set_inner(lanes, sampler, protocol) + len(lanes) * gap_s * 1e9
         session = _Session(lanes, sampler, protocol, gap_s, np.random.default_rng(protocol.seed), shader_clock)
         session.warm_up(round_ns)

@@ -28,12 +28,18 @@ def noise_floor(
     shader_clock: Callable[[], float | None] | None = None,
 ) -> NoiseFloor:
     """Race a contestant against itself. ``effect`` is the end of the ratio's interval that is furthest from 1:
-    a difference below it cannot be told from none on this machine, in this hour.
+    a difference below it cannot be told from none on this machine, in this hour, by this clock. Give a protocol whose
+    ``clock`` is that of the race which it is for: alone, a contestant may be timed by a better one.
     """
     twins = [replace(contestant, name=f"{contestant.name}/{letter}") for letter in "AB"]
     first, second = race(twins, protocol, device, timers=timers, shader_clock=shader_clock)
     ratio = ratio_interval(first.samples_ns, second.samples_ns, confidence=protocol.confidence, seed=protocol.seed)
-    return NoiseFloor(contestant=contestant.name, ratio=ratio, effect=max(ratio.high - 1, 1 / ratio.low - 1))
+    return NoiseFloor(
+        contestant=contestant.name,
+        ratio=ratio,
+        effect=max(ratio.high - 1, 1 / ratio.low - 1),
+        clock=first.clock,
+    )
 
 
 def compare_series(
@@ -41,8 +47,8 @@ def compare_series(
 ) -> list[Comparison]:
     """Every series of one race against the one named ``baseline``, in pairs by round.
 
-    Raises MeasureError if the baseline is absent or the series are of different races: other clocks, other numbers of
-    samples.
+    A floor taken by another clock than the race's says nothing about it: then every verdict is AMBIGUOUS. Raises
+    MeasureError if the baseline is absent or the series are of different races: other clocks, other numbers of samples.
     """
     named = {one.contestant: one for one in series}
     if baseline not in named:
@@ -66,6 +72,11 @@ def compare_series(
             noise_floor=floor,
             undisturbed_ratio=undisturbed_ratio(base.samples_ns, one.samples_ns),
         )
+        if noise_floor and noise_floor.clock not in (None, base.clock):
+            word, reason = (
+                "AMBIGUOUS",
+                (f"other-clock: the noise floor was taken by the {noise_floor.clock} clock, this race by {base.clock}"),
+            )
         found.append(
             Comparison(
                 contestant=one.contestant,

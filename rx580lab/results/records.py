@@ -88,6 +88,7 @@ class NoiseFloor(Record):
     contestant: str
     ratio: Interval
     effect: float
+    clock: Clock | None = Field(default=None, description="the clock that it was taken by; it holds for that alone")
 
 
 class Roof(Record):

@@ -49,6 +49,16 @@ def test_noise_floor_takes_part_in_the_verdict() -> None:
     assert found.noise_floor == 0.2
 
 
+def test_floor_of_another_clock_decides_nothing() -> None:
+    clock = FakeTime()
+    series = raced(clock, base=20 * MS, slow=30 * MS)
+    work = contestant(clock, "base", spread(20 * MS, 0.01, 0))
+    same, other = (noise_floor(work, replace(CPU, clock=name), timers=clock.timers()) for name in ("cpu", "wall"))
+    assert compare_series(series, "base", CPU, same)[0].verdict == "SLOWER"
+    [found] = compare_series(series, "base", CPU, other)
+    assert (found.verdict, found.reason.split(":")[0]) == ("AMBIGUOUS", "other-clock")
+
+
 def test_difference_that_only_disturbed_samples_show_is_ambiguous() -> None:
     # Five of six samples of b are interrupted for 8 ms, the rest take as long as a's.
     clock = FakeTime()
