@@ -32,19 +32,19 @@ def bottom_axis(x: svg.Scale, y: float, top: float, unit: str, label: str, most:
     for tick in ticks:
         # The outermost figure would be cut off at the picture's edge.
         at, anchor = (WIDTH - 1, "end") if x(tick) > WIDTH - 18 else (x(tick), "middle")
-        parts.append(svg.text(at, y + 16, tick_words(tick / divisor, ticks, divisor), "tick", anchor))
+        neighbours = [tick] if x.log else ticks
+        parts.append(svg.text(at, y + 16, tick_words(tick / divisor, neighbours, divisor), "tick", anchor))
     parts.append(svg.text((x.start + x.end) / 2, y + 33, f"{label}{f', {shown}' if shown else ''}", "name", "middle"))
     return svg.tag("g", *parts)
 
 
 def tick_words(value: float, ticks: Sequence[float], divisor: float = 1.0) -> str:
-    """A tick's figure with just the digits that tell it from its neighbours."""
-    for significant in (1, 2, 3, 4, 5):
-        words = [digits(tick / divisor, significant) for tick in ticks]
-        exact = all(math.isclose(float(f"{tick:.{significant - 1}e}"), tick, rel_tol=1e-9) for tick in ticks)
-        if exact and len(set(words)) == len(ticks):
-            return digits(value, significant)
-    return digits(value)
+    """A tick's figure with the decimals that all ``ticks`` of its axis need, so that 0.98 stands beside 1.00."""
+    shown = [tick / divisor for tick in ticks]
+    if any(abs(each) >= 1e6 or 0 < abs(each) < 1e-4 for each in shown):
+        return digits(value, 2)
+    places = next((n for n in range(6) if all(math.isclose(round(each, n), each, rel_tol=1e-6) for each in shown)), 6)
+    return f"{value:,.{places}f}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "\N{MINUS SIGN}")
 
 
 def distributions(key: str, series: Sequence[Series], looks: Mapping[str, int]) -> Markup | None:
@@ -158,13 +158,16 @@ def warmup_trace(key: str, series: Sequence[Series], looks: Mapping[str, int]) -
     shares = [share for trace in traces.values() for _, share in trace]
     low, high = min([*shares, 0.97]), max([*shares, 1.03])
     log = low > 0 and high / low > 6
-    left, top, base = 46.0, 10.0, 170.0
+    left, top, base = 52.0, 10.0, 170.0
     y = svg.padded([low, high], base, top, log=log, margin=0.05)
     longest = max(len(item.warmup_ns) for item in rows)
     x = svg.Scale(1, max(longest, 2), left + 8, _RIGHT - 6, log=longest > 400)
     ticks = y.ticks(5)
     parts = [svg.line(left, y(tick), _RIGHT, y(tick), "grid") for tick in ticks]
-    parts += [svg.text(left - 6, y(tick) + 4, f"{tick_words(tick, ticks)}×", "tick", "end") for tick in ticks]
+    parts += [
+        svg.text(left - 6, y(tick) + 4, f"{tick_words(tick, [tick] if log else ticks)}×", "tick", "end")
+        for tick in ticks
+    ]
     parts += [svg.line(left, y(1), _RIGHT, y(1), "settled"), svg.line(left, base, _RIGHT, base, "axis")]
     parts += _call_ticks(x, base)
     for item in rows:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from rx580lab.errors import ResultError
 from rx580lab.report.charts import sparkline
 from rx580lab.report.page import REPORT_FILE
-from rx580lab.report.style import templates
+from rx580lab.report.style import metric_unit, templates
 from rx580lab.report.text import relative_link
 from rx580lab.report.view import device_name, headline, is_cpu, point_labels
 from rx580lab.results.files import atomic_write
@@ -91,7 +91,12 @@ def _experiment(place: int, kind: str, name: str, rows: Sequence[RunRow]) -> Exp
     if newest is not None and newest.figure is not None:
         alike = [row for row in rows if row.figure is not None and row.family == newest.family][:MOST_HISTORY]
         history = [_interval(row.figure) for row in reversed(alike) if row.figure is not None]
-        spark = sparkline(f"spark-{place}", history, f"History of {newest.metric}", newest.figure.unit)
+        spark = sparkline(
+            f"spark-{place}",
+            history,
+            f"History of {newest.metric}",
+            metric_unit(newest.metric or "", newest.figure.unit),
+        )
     return Experiment(kind, name, tuple(rows), spark, len(alike))
 
 

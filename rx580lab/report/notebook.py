@@ -71,6 +71,7 @@ def clean(body: str) -> str:
     for element in soup.find_all(True):
         for name in list(element.attrs):
             if name.lower().startswith("on") or name.lower() in (
+                "border",
                 "srcdoc",
                 "ping",
                 "formaction",
@@ -85,6 +86,9 @@ def clean(body: str) -> str:
         for name in ("href", "xlink:href"):
             if name in element.attrs and not _is_plain_link(str(element.attrs[name])):
                 del element.attrs[name]
+    for element in soup.select("pre span[style]"):
+        # A terminal's own colours, of 256, take no account of what they stand on; the classes of the other 16 do.
+        del element.attrs["style"]
     for element in soup.select("div.code_cell > div.input"):
         fold = soup.new_tag("details", attrs={"class": "code"})
         summary = soup.new_tag("summary")

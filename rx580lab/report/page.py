@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from rx580lab.report import charts, quantities, roofline
 from rx580lab.report.notebook import render_notebook
-from rx580lab.report.style import templates
+from rx580lab.report.style import metric_unit, templates
 from rx580lab.report.text import plural
 from rx580lab.report.view import (
     NOTEBOOK,
@@ -102,12 +102,11 @@ def findings(comparisons: Sequence[tuple[PointView, Comparison]]) -> list[str]:
         words = {
             word: sum(item.verdict == word for item in items) for word in ("FASTER", "SAME", "SLOWER", "AMBIGUOUS")
         }
-        counted = ", ".join(f"{word} {number}×" for word, number in words.items() if number)
+        counted = ", ".join(f"{word} at {number}" for word, number in words.items() if number)
         values = sorted(item.ratio.value for item in items)
         low, high = quantities.quantity(values[0], "ratio"), quantities.quantity(values[-1], "ratio")
-        span = f"at {low} its speed" if low == high else f"at {low} to {high} its speed"
-        where = "" if len(items) == 1 else f" over {len(items)} points"
-        found.append(f"{contestant} against {baseline}: {counted}{where}, {span}.")
+        span = low if low == high else f"{low} to {high}"
+        found.append(f"{contestant} against {baseline}: {counted} of {plural(len(items), 'point')}; {span} its speed.")
     return found
 
 
@@ -156,7 +155,7 @@ def _roof_lines(run: RunView) -> list[tuple[str, str, str]]:
         where = f"at {first.label}" if differing else ""
         if differing:
             span = quantities.spread(min(differing), max(differing), roof.rate.value, roof.unit)
-            where += f"; {plural(len(differing), 'other point')} found {span}"
+            where += f", {span if len(differing) > 1 else span.split(' to ')[0]} elsewhere"
         lines.append((roof.name, quantities.interval(roof.rate, roof.unit), where))
     return lines
 
@@ -169,7 +168,7 @@ def _gate_unit(run: RunView, gate: GateResult) -> str:
     view = _gate_point(run, gate)
     named: list[Metric] = [each.point.metrics[gate.metric] for each in run.measured
                            if each.point and gate.metric in each.point.metrics and view in (each, None)]  # fmt: skip
-    return named[0].unit if named else ""
+    return metric_unit(gate.metric, named[0].unit) if named else ""
 
 
 def _oracles(run: RunView) -> list[tuple[str, int, int]]:

@@ -66,9 +66,11 @@ def _plane(roofs: Sequence[Roof], placed: Sequence[Achieved]) -> tuple[svg.Scale
     low_x, high_x = min(xs) / 6, max(xs) * 6
     x = svg.Scale(low_x, high_x, _LEFT + 4, _RIGHT, log=True)
     ys = [item.gflop_s.value for item in placed] + [min(low_x * rate, peak) for rate in bandwidths]
-    ys += [min(high_x * rate, peak) for rate in bandwidths] + ([peak] if math.isfinite(peak) else [])
+    # The upper bounds of the intervals belong into the picture, those where a slope ends included.
+    ys += [roof.rate.high for roof in roofs if roof.kind == "arithmetic"]
+    ys += [min(high_x, peak / roof.rate.value) * roof.rate.high for roof in roofs if roof.rate.value in bandwidths]
     ys = [value for value in ys if value > 0] or [1.0]
-    return x, svg.Scale(min(ys) / 1.6, max(ys) * 2.2, _BASE, _TOP, log=True)
+    return x, svg.Scale(min(ys) / 1.6, max(ys) * 1.6, _BASE, _TOP, log=True)
 
 
 def _left_axis(y: svg.Scale) -> list[Markup]:

@@ -51,7 +51,13 @@ def templates() -> Templates:
         tojson_text=_json,
     )
     env.globals.update(
-        policy=POLICY, status_words=STATUS, verdict_marks=VERDICT, clocks=CLOCKS, sentence=sentence, spread=_spread
+        policy=POLICY,
+        status_words=STATUS,
+        verdict_marks=VERDICT,
+        clocks=CLOCKS,
+        sentence=sentence,
+        spread=_spread,
+        metric_unit=metric_unit,
     )
     return env
 
@@ -87,6 +93,13 @@ def moment(iso: str | None) -> str:
         return "–"
     day, separator, clock = iso.partition("T")
     return f"{day} {clock[:8]} UTC" if separator and clock.endswith(("Z", "+00:00")) else iso
+
+
+def metric_unit(name: str, unit: str) -> str:
+    """The unit to show a metric in: numbers without one are ratios or shares where their name says so."""
+    if unit == "1" and name.endswith("ratio"):
+        return "ratio"
+    return "share" if unit == "1" and name.endswith("share") else unit
 
 
 def sentence(words: str) -> str:

@@ -20,6 +20,8 @@ from rx580lab.results.records import Check, Comparison, Environment, Manifest, M
 
 NOTEBOOK = "executed.ipynb"
 NOTEBOOK_PAGE = "executed.html"
+#: Names the file by which the runner hands a point over to its notebook: another one for each point, by design.
+_HANDOVER = "RX580LAB_POINT"
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,9 @@ class RunView:
         found = []
         for view in self.points:
             found += [(view, item) for item in (view.point.checks if view.point else [])]
-            found += [(view, roof.check) for roof in (view.point.roofs if view.point else [])]
+            # A point that is about roofs may list their checks as its own as well.
+            own = view.point.checks if view.point else []
+            found += [(view, roof.check) for roof in (view.point.roofs if view.point else []) if roof.check not in own]
         return found
 
     @property
@@ -118,8 +122,9 @@ class RunView:
         if not devices:
             return "unknown", "No point recorded its device, so nothing here says what hardware it ran on."
         cpus = [device for device in devices if is_cpu(device)]
+        held = next((words for words in map(emulation, cpus or devices) if words), "")
         if not cpus:
-            return "gpu", f"Measured on {device_name(devices[0])}."
+            return "gpu", f"Measured on {device_name(devices[0])}.{held}"
         name = device_name(cpus[0])
         platform = str(cpus[0].get("platform") or "")
         if "pocl" in platform.lower() or "portable computing language" in platform.lower():
@@ -129,9 +134,9 @@ class RunView:
         if len(cpus) < len(devices):
             return (
                 "cpu",
-                f"{opening}, at {len(cpus)} of {len(devices)} points ({name}). Those figures are not of a card.",
+                f"{opening}, at {len(cpus)} of {len(devices)} points ({name}). Those figures are not of a card.{held}",
             )
-        return "cpu", f"{opening}; nothing here was measured on a card. The device is {name}."
+        return "cpu", f"{opening}; nothing here was measured on a card. The device is {name}.{held}"
 
 
 def load_run(path: Path) -> RunView:
@@ -175,17 +180,17 @@ def _file(folder: Path, key: str, name: str, sha256: str) -> FileView:
 
 
 def point_labels(params: Sequence[Mapping[str, Scalar]]) -> list[str]:
-    """Labels that tell the points apart: the parameters that vary; a single one with text values goes unnamed."""
+    """Labels that tell the points apart: op and shape where these do, else the parameters that vary.
+
+    A single varying parameter with text values goes unnamed.
+    """
     names = list(dict.fromkeys(name for each in params for name in each))
     varying = [name for name in names if len({(name in each, scalar(each.get(name))) for each in params}) > 1]
-    if not varying:
-        preferred = [name for name in ("op", "shape") if any(name in each for each in params)]
-        if preferred:
-            labels = [" ".join(scalar(each[name]) for name in preferred if name in each) for each in params]
-        else:
-            labels = [
-                ", ".join(f"{name} {scalar(each[name])}" for name in names[:2] if name in each) for each in params
-            ]
+    known = [f"{scalar(each['op'])} {scalar(each['shape'])}" for each in params if {"op", "shape"} <= each.keys()]
+    if len(set(known)) == len(params) and varying != ["shape"]:
+        labels = known
+    elif not varying and len(params) == 1:
+        labels = ["the only point"]
     elif len(varying) == 1 and all(isinstance(each.get(varying[0]), str) for each in params):
         labels = [scalar(each[varying[0]]) for each in params]
     else:
@@ -245,6 +250,8 @@ def differences(environments: Sequence[tuple[str, Environment]]) -> list[Differe
     ]
     found = []
     for name in dict.fromkeys(name for _, table in tables for name in table):
+        if name.endswith(f": {_HANDOVER}"):
+            continue
         values: dict[str, list[str]] = {}
         for label, table in tables:
             values.setdefault(table.get(name, "absent"), []).append(label)
@@ -261,9 +268,20 @@ def is_cpu(device: Mapping[str, object]) -> bool:
 
 def device_name(device: Mapping[str, object]) -> str:
     """The device's name, and its board's where the driver gives one."""
-    name = scalar(device.get("name") or device.get("selector") or "an unnamed device")
+    name = scalar(device.get("device") or device.get("name") or device.get("selector") or "an unnamed device")
     board = device.get("board")
     return f"{scalar(board)} ({name})" if board and board != name else name
+
+
+def emulation(device: Mapping[str, object]) -> str:
+    """A sentence if the device was held to limits that are not its own; else nothing."""
+    limits = device.get("emulated_limits")
+    held = flat({name: value for name, value in limits.items() if value}) if isinstance(limits, Mapping) else {}
+    if not held:
+        return ""
+    return (
+        f" It was held to limits that are not its own: {', '.join(f'{name} {value}' for name, value in held.items())}."
+    )
 
 
 def headline(manifest: Manifest, points: Mapping[str, Point]) -> tuple[str, str, Metric] | None:

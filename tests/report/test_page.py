@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 from rx580lab.errors import ResultError
 from rx580lab.report import render_run
 from rx580lab.report.page import run_page
-from rx580lab.report.style import POLICY, moment, sentence
+from rx580lab.report.style import POLICY, metric_unit, moment, sentence
 from rx580lab.report.view import load_run
 from rx580lab.results.folder import RunFolder
 from rx580lab.results.records import Manifest
@@ -65,7 +65,7 @@ def test_the_verdict_comes_first(gemm_page: str) -> None:
         "✗ failed oracle: rx580lab gemm_cpu at 4096x16x4096 gave values that are not finite.",
         "PoCL on CPU: not an RX 580; nothing here was measured on a card",
         "23 of 24 outputs",
-        "rx580lab gemm_cpu against OpenBLAS 0.3.30: FASTER 1×, SAME 2×, SLOWER 1× over 4 points",
+        "rx580lab gemm_cpu against OpenBLAS 0.3.30: FASTER at 1, SAME at 2, SLOWER at 1 of 4 points; 0.9",
         "Comparisons.",
         "How near the lab's own kernels come",
         "Gates.",
@@ -91,7 +91,7 @@ def test_each_comparison_has_ratio_interval_verdict_and_reason(gemm_page: str) -
     rows = table.select("tbody tr")
     assert len(rows) == 8
     first = re.sub(r"\s+", " ", rows[0].get_text(" "))
-    assert re.search(r"1\.0\d× \(1\.0\d+ to 1\.0\d+\).* FASTER beyond-band: the 95% interval", first)
+    assert re.search(r"1\.0\d× \(1\.0\d+ to 1\.0\d+\).* FASTER beyond-band: the 95", first)
     assert rows[0].select_one("svg[role=img] desc") is not None
 
 
@@ -301,6 +301,13 @@ def test_rendering_leaves_the_manifest_alone(tmp_path: Path) -> None:
     render_run(path)
     assert (path / "manifest.json").read_bytes() == before
     assert isinstance(RunFolder.open(path).manifest, Manifest)
+
+
+def test_numbers_without_a_unit_are_ratios_or_shares_by_their_name() -> None:
+    assert metric_unit("gemm/lab/vs/openblas/speed_ratio", "1") == "ratio"
+    assert metric_unit("gemm/lab/error/worst_share", "1") == "share"
+    assert metric_unit("gemm/noise/effect", "1") == "1"
+    assert metric_unit("x/ratio", "ns") == "ns"
 
 
 def test_moments_and_sentences() -> None:

@@ -49,6 +49,12 @@ def test_ticks_are_few_distinct_and_inside(low: float, factor: float, log: bool)
     assert all(-1e-6 <= scale(tick) <= 100 + 1e-6 for tick in ticks)
 
 
+def test_ticks_of_one_axis_have_the_same_decimals() -> None:
+    assert [charts.tick_words(tick, [0.98, 1.0, 1.02]) for tick in (0.98, 1.0, 1.02)] == ["0.98", "1.00", "1.02"]
+    assert [charts.tick_words(tick, [5e6, 1e7], 1e6) for tick in (5.0, 10.0)] == ["5", "10"]
+    assert charts.tick_words(2e7, [2e7]) == "2.0\u202f×\u202f10⁷"
+
+
 def test_scales_map_their_ends_and_keep_to_logarithms() -> None:
     assert svg.Scale(2, 4, 10, 30)(3) == 20
     assert svg.Scale(1, 100, 0, 10, log=True)(10) == pytest.approx(5)

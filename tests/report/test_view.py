@@ -17,7 +17,8 @@ def test_points_are_labelled_by_what_varies() -> None:
     assert point_labels([{**fixed, "n": 1}, {**fixed, "n": 2}]) == ["n 1", "n 2"]
     assert point_labels([{"op": "a", "n": 1}, {"op": "b", "n": 2}]) == ["op a, n 1", "op b, n 2"]
     assert point_labels([{**fixed, "shape": "1x2x3"}]) == ["gemm 1x2x3"]
-    assert point_labels([{}]) == ["point 1"]
+    assert point_labels([{"threads": 1}]) == ["the only point"]
+    assert point_labels([{}, {}]) == ["point 1", "point 2"]
 
 
 def test_environment_differences_name_the_field_and_who_has_which_value() -> None:
@@ -27,6 +28,8 @@ def test_environment_differences_name_the_field_and_who_has_which_value() -> Non
     assert found["Environment variables: POCL_AFFINITY"] == {"1": ["a", "c"], "0": ["b"]}
     assert found["Environment variables: OPENBLAS_NUM_THREADS"] == {"1": ["a", "c"], "absent": ["b"]}
     assert differences([("a", first), ("b", synthetic.environment())]) == []
+    handed_over = [synthetic.environment(variables={"RX580LAB_POINT": name}) for name in ("p1", "p2")]
+    assert differences([("a", handed_over[0]), ("b", handed_over[1])]) == []
 
 
 def test_nested_values_become_dotted_names_with_units_for_bytes() -> None:
@@ -59,6 +62,9 @@ def test_a_cpu_is_never_passed_off_as_a_card(tmp_path: Path) -> None:
     assert kind == "cpu"
     assert "at 1 of 2 points" in words
     assert card(tmp_path / "d")[0] == "unknown"
+    limits = {"memory_bytes": 2**33, "lds_bytes": None}
+    held = card(tmp_path / "f", {**pocl, "device": "pthread-EPYC", "emulated_limits": limits})[1]
+    assert held.endswith("pthread-EPYC. It was held to limits that are not its own: memory_bytes 8.00\u00a0GiB.")
     assert (
         "not an RX 580" in card(tmp_path / "e", {"device_class": "cpu", "platform": "rusticl", "name": "llvmpipe"})[1]
     )
@@ -85,6 +91,12 @@ def test_a_missing_record_is_a_problem_only_where_the_point_ended_ok(tmp_path: P
     assert view.points[1].problem is None
     with pytest.raises(ResultError):
         load_run(tmp_path)
+
+
+def test_checks_that_a_point_lists_as_its_own_and_with_its_roofs_count_once(tmp_path: Path) -> None:
+    point = synthetic.gemm_point(8, 8, 8)
+    point.checks = [roof.check for roof in point.roofs]
+    assert len(load_run(synthetic.write_run(tmp_path, [(synthetic.entry("a1"), point)])).checks) == 3
 
 
 def test_counts_put_the_worst_first_and_contestants_keep_their_looks(tmp_path: Path) -> None:
