@@ -61,7 +61,7 @@ class Protocol:
         inner: calls in one sample; "auto" makes a sample last ``min_sample_s``.
         min_sample_s: None takes what suits the clock (``stopwatch.LEAST_SAMPLE_S``).
         seed: of the random order and of the bootstrap.
-        max_s: budget of the race; rounds that no longer fit are left out, and the series says so.
+        max_s: budget of the race after the first dispatches; rounds beyond it are left out, and the series says so.
     """
 
     n_samples: int = 30
