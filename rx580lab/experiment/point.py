@@ -138,9 +138,11 @@ class PointRunner:
         return {p.name: sha256_of(p.read_bytes()) for p in sorted(path.iterdir()) if p.is_file()}
 
     def _title(self) -> str:
-        swept = {name: value for name, value in self.plan.params.items() if self._varies(name)}
-        shown = swept or self.plan.params
-        return ", ".join(f"{name}={value}" for name, value in shown.items()) or self.spec.name
+        params = self.plan.params
+        if "op" in params and "shape" in params:
+            return f"{params['op']} {params['shape']}"
+        swept = {name: value for name, value in params.items() if self._varies(name)}
+        return ", ".join(f"{name}={value}" for name, value in (swept or params).items()) or self.spec.name
 
     def _varies(self, name: str) -> bool:
         first = self.folder.manifest.points[0].params.get(name)
