@@ -115,14 +115,16 @@ def devices(
 
 def _devices_table(found: list[Any]) -> None:
     table = Table(title="OpenCL devices, best first")
-    table.add_column("name for --device", overflow="fold", min_width=max([len(info.selector) for info in found] or [0]))
-    for heading in ("device", "class", "family", "memory", "state"):
-        table.add_column(heading)
+    for heading in ("name for --device", "device", "class", "family", "memory", "state"):
+        table.add_column(heading, no_wrap=heading in {"name for --device", "state"}, overflow="fold")
     for info in found:
         memory = f"{info.facts['memory_bytes'] / 2**30:.1f} GiB" if "memory_bytes" in info.facts else "-"
-        state = {True: Text("usable", "green"), False: Text(info.reason, "red"), None: Text("not probed")}[info.usable]
+        state = {True: Text("usable", "green"), False: Text("no", "red"), None: Text("?")}[info.usable]
         table.add_row(info.selector, info.name or "-", info.device_class, info.isa, memory, state)
     Console().print(table)
+    for info in found:
+        if info.usable is False:
+            _say(f"{info.selector}: {info.reason}")
     if found and not any(info.is_polaris for info in found):
         _say("No Polaris card (RX 470 to RX 590) among them: figures will be of another device.")
     if not found:

@@ -137,6 +137,25 @@ def test_without_ld_the_message_has_both_cures_and_nothing_aborts(tmp_path: Path
     assert "rx580lab[linker]" in done.stderr
 
 
+NOTEBOOK = """
+import nbclient, nbformat
+cell = nbformat.v4.new_code_cell({cell!r})
+client = nbclient.NotebookClient(nbformat.v4.new_notebook(cells=[cell]), kernel_name="python3", timeout=120)
+try:
+    client.execute()
+except nbclient.exceptions.CellExecutionError as error:  # DeadKernelError is another one
+    print(error.ename, error.evalue)
+"""
+
+
+def test_without_ld_a_notebook_cell_says_so_and_its_kernel_lives(tmp_path: Path) -> None:
+    hidden = {"PATH": str(tmp_path), "RX580LAB_CACHE": str(tmp_path / "c"), "POCL_CACHE_DIR": str(tmp_path / "p")}
+    done = run(NOTEBOOK.format(cell=HIDE_ZIGLANG + RUN_A_KERNEL.format(name="pocl")), **hidden)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("ProbeFailed"), done.stdout
+    assert "binutils" in done.stdout
+
+
 def test_a_warm_cache_does_not_hide_a_missing_ld(tmp_path: Path) -> None:
     require("ld")
     caches = {"RX580LAB_CACHE": str(tmp_path / "c"), "POCL_CACHE_DIR": str(tmp_path / "p")}
