@@ -125,20 +125,20 @@ def _verdict_rows(run: RunView) -> list[dict[str, Any]]:
     return groups
 
 
-def _standings(run: RunView) -> list[tuple[PointView, Achieved, Markup]]:
-    """The lab's own contestants with their share of the roof, in the sweep's order."""
+def _standings(run: RunView) -> list[tuple[PointView, Achieved, bool, Markup]]:
+    """The lab's own contestants with the kind of roof above them (arithmetic or not) and their share of it."""
     rows = []
     for view in run.points:
         if view.point is None:
             continue
         own = {item.contestant for item in view.point.series if item.role == "lab"}
+        arithmetic = {roof.name for roof in view.point.roofs if roof.kind == "arithmetic"}
         for place, item in enumerate(view.point.achieved):
             if item.contestant in own:
                 words = f"{view.name(item.contestant)}: {quantities.percent(item.roof_share)} of {item.roof}"
                 look = run.looks.get(item.contestant, 0)
-                rows.append(
-                    (view, item, charts.share_bar(f"{view.anchor}-share-{place}", item.roof_share, words, look))
-                )
+                bar = charts.share_bar(f"{view.anchor}-share-{place}", item.roof_share, words, look)
+                rows.append((view, item, item.roof in arithmetic, bar))
     return rows
 
 

@@ -70,7 +70,7 @@ def _plane(roofs: Sequence[Roof], placed: Sequence[Achieved]) -> tuple[svg.Scale
     ys += [roof.rate.high for roof in roofs if roof.kind == "arithmetic"]
     ys += [min(high_x, peak / roof.rate.value) * roof.rate.high for roof in roofs if roof.rate.value in bandwidths]
     ys = [value for value in ys if value > 0] or [1.0]
-    return x, svg.Scale(min(ys) / 1.6, max(ys) * 1.6, _BASE, _TOP, log=True)
+    return x, svg.Scale(min(ys) / 2.6, max(ys) * 1.6, _BASE, _TOP, log=True)
 
 
 def _left_axis(y: svg.Scale) -> list[Markup]:

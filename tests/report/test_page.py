@@ -16,6 +16,7 @@ from rx580lab.report.view import load_run
 from rx580lab.results.folder import RunFolder
 from rx580lab.results.records import Manifest
 from tests.report import synthetic
+from tests.report.synthetic import gemm_point
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}}${7} \u202eevil\u202c العربية \x07"
 
@@ -93,6 +94,15 @@ def test_each_comparison_has_ratio_interval_verdict_and_reason(gemm_page: str) -
     first = re.sub(r"\s+", " ", rows[0].get_text(" "))
     assert re.search(r"1\.0\d× \(1\.0\d+ to 1\.0\d+\).* FASTER beyond-band: the 95", first)
     assert rows[0].select_one("svg[role=img] desc") is not None
+
+
+def test_standings_give_the_rate_that_the_roof_limits(tmp_path: Path) -> None:
+    bound_by = {"a1": gemm_point(512, 512, 512), "a2": gemm_point(1, 4096, 1)}
+    rows = [(synthetic.entry(key, params=point.params), point) for key, point in bound_by.items()]
+    text = words(run_page(load_run(synthetic.write_run(tmp_path, list(rows)))))
+    standings = text[text.index("How near the lab's own kernels") : text.index("Oracles.")]
+    assert re.search(r"512x512x512 rx580lab gemm_cpu 6\d\.\d GFLOP/s \(.*? of fma_peak fma_peak 1x4096x1", standings)
+    assert re.search(r"1x4096x1 rx580lab gemm_cpu \d+ (GB|MB|TB)/s .* of triad triad", standings)
 
 
 def test_gates_say_met_or_missed_and_whether_enforced(tmp_path: Path) -> None:
