@@ -46,13 +46,6 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-// Asks for a line of cache ahead of its use: `level` 3 brings it to L1, 2 to L2. OpenCL's prefetch() is empty on PoCL.
-#if defined(__x86_64__)
-#define PREFETCH(p, level) __builtin_prefetch((const void *)(size_t)(p), 0, level)
-#else
-#define PREFETCH(p, level)
-#endif
-
 #if USE_LDS
 typedef const __local float *a_pointer;
 #else
@@ -132,6 +125,8 @@ MICRO_TILE(6)
 
 // Panels that a work-item packs at once; fixed: four lines of cache in a row, which the prefetcher likes.
 #define PACK 4
+// Rows ahead that it asks for: each is on another page, where no hardware prefetcher follows.
+#define AHEAD 8
 
 // B (K,N) -> panels (ceil(N/NR), K, NR). NDRange: (ceil(N / (PACK*NR)), ceil(K/TILE_K)).
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_cpu_pack_b(const int N, const int K,
@@ -146,6 +141,10 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_cpu_pack_b(con
   const int columns = min(PACK * NR, N - column0);
   for (int k = first; k < last; ++k, from += N, to += NR) {
     if (columns == PACK * NR) {
+      PREFETCH(from + AHEAD * (size_t)N, 3);
+      PREFETCH(from + AHEAD * (size_t)N + NR, 3);
+      PREFETCH(from + AHEAD * (size_t)N + 2 * NR, 3);
+      PREFETCH(from + AHEAD * (size_t)N + 3 * NR, 3);
       const float16 p0 = LOAD16(from), p1 = LOAD16(from + NR), p2 = LOAD16(from + 2 * NR), p3 = LOAD16(from + 3 * NR);
       STORE16(p0, to);
       STORE16(p1, to + panel);
@@ -160,15 +159,31 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_cpu_pack_b(con
 }
 
 #if USE_LDS
+// Four columns of six rows of A -> four columns of a strip.
+INLINE void interleave_6(const __global float *a, const size_t K, __local float *strip) {
+  const float4 r0 = LOAD4(a), r1 = LOAD4(a + K), r2 = LOAD4(a + 2 * K);
+  const float4 r3 = LOAD4(a + 3 * K), r4 = LOAD4(a + 4 * K), r5 = LOAD4(a + 5 * K);
+  __local float8_u *to = (__local float8_u *)strip;
+  to[0] = (float8)(r0.x, r1.x, r2.x, r3.x, r4.x, r5.x, r0.y, r1.y);
+  to[1] = (float8)(r2.y, r3.y, r4.y, r5.y, r0.z, r1.z, r2.z, r3.z);
+  to[2] = (float8)(r4.z, r5.z, r0.w, r1.w, r2.w, r3.w, r4.w, r5.w);
+}
+
 // Rows [0,rows) x depth of A, row stride K -> block (rows/PER_ITEM_M, depth, PER_ITEM_M); a last strip is narrower.
 INLINE void pack_a(const int rows, const int depth, const __global float *a, const size_t K, __local float *block) {
   for (int r = 0; r < rows; r += PER_ITEM_M) {
     const int width = min(PER_ITEM_M, rows - r);
-    for (int i = 0; i < width; ++i) {
-      const __global float *from = a + (r + i) * K;
-      __local float *to = block + r * depth + i;
-      for (int k = 0; k < depth; ++k) {
-        to[k * width] = from[k];
+    const __global float *from = a + r * K;
+    __local float *strip = block + r * depth;
+    int k = 0;
+    if (width == 6) {
+      for (; k + 4 <= depth; k += 4) {
+        interleave_6(from + k, K, strip + k * 6);
+      }
+    }
+    for (; k < depth; ++k) {
+      for (int i = 0; i < width; ++i) {
+        strip[k * width + i] = from[i * K + k];
       }
     }
   }

@@ -36,6 +36,11 @@ static inline __attribute__((always_inline)) void multiply_wide(const int rows, 
   const float8 b10 = LOAD8(b + n), b11 = LOAD8(b + n + 8);
   const float8 b20 = LOAD8(b + 2 * n), b21 = LOAD8(b + 2 * n + 8);
   const float8 b30 = LOAD8(b + 3 * n), b31 = LOAD8(b + 3 * n + 8);
+  // The same columns of the next rows: each row is on another page, where no hardware prefetcher follows.
+  PREFETCH(b + (DEPTH + 0) * n, 2);
+  PREFETCH(b + (DEPTH + 1) * n, 2);
+  PREFETCH(b + (DEPTH + 2) * n, 2);
+  PREFETCH(b + (DEPTH + 3) * n, 2);
   for (int i = 0; i < rows; ++i, block += DEPTH, sums += TILE_N / 8) {
     float8 left = sums[0], right = sums[1];
     left = MAC((float8)(block[0]), b00, left);

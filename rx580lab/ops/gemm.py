@@ -192,10 +192,10 @@ def _tile(tile_m: int, tile_n: int) -> dict[str, int]:
 def _skinny_tiles(device: Device, shape: Shape, params: Params) -> dict[str, int]:
     """TILE_M: M rounded up to a power of two.
 
-    TILE_N: as wide as 32 KiB of sums and the device's local memory allow, narrower where compute units would idle.
+    TILE_N: as wide as 16 KiB of sums and the device's local memory allow, narrower where compute units would idle.
     """
     tile_m = min(2 ** max(shape["M"] - 1, 0).bit_length(), SKINNY_ROWS)
-    tile_n = max(min(8192 // tile_m, 4096), 128)
+    tile_n = 4096 // tile_m
     # Half of it: rusticl (Mesa 22.3) counts a kernel's own local arrays twice.
     lds = (device.limits.lds_bytes or math.inf) / 2
     while tile_n > PANEL and (
