@@ -53,8 +53,11 @@
 // first: where this launch begins. The other templates leave their incomplete last block to this one, so that no
 // work-item of theirs runs longer than the rest.
 __kernel void fma_peak_plain(const __global float *x, __global float *out, const float m, const float c,
-                             const uint n_steps, const uint first) {
+                             const uint n_steps, const uint first, const uint n) {
   const size_t i = first + get_global_id(0);
+  if (i >= n) {
+    return;
+  }
   float v = x[i];
   for (uint step = 0; step < n_steps; ++step) {
     v = MAC(v, m, c);

@@ -22,7 +22,7 @@ from rx580lab.ops.plan import (
     given_back,
     output,
 )
-from rx580lab.ops.sizing import WAVEFRONT, ceil_div, checked_count, fitted_group, wants_wavefronts
+from rx580lab.ops.sizing import WAVEFRONT, ceil_div, checked_count, fitted_group, plain_sizes, wants_wavefronts
 
 __all__ = ["SPEC", "copy", "plan"]
 
@@ -61,18 +61,18 @@ def plan(
     if n == 0:
         return Plan("copy", chosen.name, merged, (), target)
     kernel = load_kernel(device, chosen.source, f"copy_{chosen.name}", merged)
-    sizes = stream_sizes(chosen.name, merged, n)
+    sizes = stream_sizes(device, chosen.name, merged, n)
     return Plan("copy", chosen.name, merged, (kernel.bind(*sizes, source, target, np.uint32(n)),), target)
 
 
-def stream_sizes(template: str, params: Params, n: int) -> tuple[tuple[int], tuple[int] | None]:
+def stream_sizes(device: Device, template: str, params: Params, n: int) -> tuple[tuple[int], tuple[int]]:
     """Global and local size of an elementwise template over n elements."""
     if template == "gpu":
         group = params["WG_X"]
         return (ceil_div(n, group * params["VEC"] * params["PER_ITEM"]) * group,), (group,)
     if template == "cpu":
         return (ceil_div(n, params["TILE"]),), (1,)
-    return (n,), None
+    return plain_sizes(device, n)
 
 
 def stream_templates(op: str, per_item: int) -> tuple[Template, ...]:

@@ -28,7 +28,7 @@ from rx580lab.ops.plan import (
     given_back,
     output,
 )
-from rx580lab.ops.sizing import MAX_ELEMENTS, WAVEFRONT, checked_count, fitted_group, wants_wavefronts
+from rx580lab.ops.sizing import MAX_ELEMENTS, WAVEFRONT, checked_count, fitted_group, plain_sizes, wants_wavefronts
 
 __all__ = ["N_STEPS", "SPEC", "fma_peak", "plan"]
 
@@ -86,7 +86,8 @@ def plan(
         launches.append(kernel.bind((n_whole * group,), (group,), *arguments))
     if n_whole * block < n:
         rest = load_kernel(device, chosen.source, "fma_peak_plain", merged)
-        launches.append(rest.bind((n - n_whole * block,), None, *arguments, np.uint32(n_whole * block)))
+        first = n_whole * block
+        launches.append(rest.bind(*plain_sizes(device, n - first), *arguments, np.uint32(first), np.uint32(n)))
     return Plan("fma_peak", chosen.name, merged, tuple(launches), target)
 
 

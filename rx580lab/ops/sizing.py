@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rx580lab.device import Device
 from rx580lab.errors import ShapeError
 
-__all__ = ["MAX_ELEMENTS", "WAVEFRONT", "ceil_div", "checked_count", "fitted_group", "wants_wavefronts"]
+__all__ = ["MAX_ELEMENTS", "WAVEFRONT", "ceil_div", "checked_count", "fitted_group", "plain_sizes", "wants_wavefronts"]
 
 # Kernels count elements in 32 bits: an index and its next step of at most 2^31 must not wrap round.
 MAX_ELEMENTS = 2**31 - 1
@@ -35,6 +35,15 @@ def fitted_group(device: Device, params: dict[str, int], asked: Mapping[str, int
         while size > limit:
             size //= 2
     return {**params, "WG_X": size}
+
+
+def plain_sizes(device: Device, n: int) -> tuple[tuple[int], tuple[int]]:
+    """Global and local size of a kernel with one work-item per element; those past n have nothing to do.
+
+    A fixed local size, since PoCL compiles a kernel anew for each one that it meets, and would choose one by n.
+    """
+    group = min(WAVEFRONT, device.limits.work_group or WAVEFRONT)
+    return (ceil_div(n, group) * group,), (group,)
 
 
 def wants_wavefronts(device: Device, _shape: Mapping[str, int]) -> str | None:

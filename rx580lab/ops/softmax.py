@@ -24,7 +24,7 @@ from rx580lab.ops.plan import (
     given_back,
     output,
 )
-from rx580lab.ops.sizing import MAX_ELEMENTS, WAVEFRONT, ceil_div, fitted_group, wants_wavefronts
+from rx580lab.ops.sizing import MAX_ELEMENTS, WAVEFRONT, ceil_div, fitted_group, plain_sizes, wants_wavefronts
 
 __all__ = ["SPEC", "plan", "softmax"]
 
@@ -103,7 +103,7 @@ def _launch(device: Device, chosen: Template, params: Params, x: Array, out: Arr
     if chosen.name == "wave":
         height = params["WG_Y"]
         return kernel.bind((WAVEFRONT, ceil_div(n_rows, height) * height), (WAVEFRONT, height), x, out, rows, cols)
-    return kernel.bind((n_rows,), None, x, out, rows, cols)
+    return kernel.bind(*plain_sizes(device, n_rows), x, out, rows, cols)
 
 
 def _split(device: Device, chosen: Template, params: dict[str, int], x: Array, out: Array, shape: Shape) -> Plan:
@@ -129,10 +129,13 @@ def _split(device: Device, chosen: Template, params: dict[str, int], x: Array, o
 
 
 def _fitted_row(device: Device, params: dict[str, int], asked: Params | None, n_cols: int) -> dict[str, int]:
-    """As few values per work-item as the row needs, and as many rows per group as the device takes."""
+    """About as few values per work-item as the row needs, and as many rows per group as the device takes.
+
+    Each count is a build of its own. Steps of four keep them few, and what they waste hides behind memory.
+    """
     fitted = dict(params)
     if "PER_ITEM" not in (asked or {}):
-        fitted["PER_ITEM"] = next(n for n in (1, 2, 4, 8, 16) if n * WAVEFRONT >= n_cols)
+        fitted["PER_ITEM"] = next(n for n in (1, 4, 16) if n * WAVEFRONT >= n_cols)
     elif n_cols > WAVEFRONT * params["PER_ITEM"]:
         raise ShapeError("softmax", f"expected rows of at most {WAVEFRONT * params['PER_ITEM']}, got {n_cols}")
     while "WG_Y" not in (asked or {}) and fitted["WG_Y"] * WAVEFRONT > (device.limits.work_group or math.inf):

@@ -60,7 +60,7 @@ def plan(
     if n == 0:
         return Plan("triad", chosen.name, merged, (), target)
     kernel = load_kernel(device, chosen.source, f"triad_{chosen.name}", merged)
-    sizes = stream_sizes(chosen.name, merged, n)
+    sizes = stream_sizes(device, chosen.name, merged, n)
     launch = kernel.bind(*sizes, first, second, target, np.float32(s), np.uint32(n))
     return Plan("triad", chosen.name, merged, (launch,), target)
 
