@@ -20,7 +20,7 @@ WIDTH = 460.0
 #: dots drawn per contestant; more would only darken the row. Labelled samples are always drawn.
 MOST_DOTS = 240
 _LEFT, _RIGHT = 8.0, WIDTH - 8.0
-_ROW, _STRIP = 70.0, 40.0
+_STRIP, _GAP, _LINE = 40.0, 6.0, 18.0
 
 
 def bottom_axis(x: svg.Scale, y: float, top: float, unit: str, label: str, most: int = 5) -> Markup:
@@ -58,23 +58,32 @@ def distributions(key: str, series: Sequence[Series], looks: Mapping[str, int]) 
         return None
     x = _time_scale(rows)
     parts: list[Markup] = []
-    base = _ROW * len(rows) + 4
-    parts.append(bottom_axis(x, base, 22, "ns", "time per call" + (" (logarithmic)" if x.log else "")))
+    # Label and figure share a line where every label leaves room for it, at phone size too.
+    head = 24 if all(len(item.label) <= 24 for item in rows) else 24 + _LINE
+    row = head + _STRIP + _GAP
+    base = row * len(rows) + 4
+    parts.append(bottom_axis(x, base, head - 2, "ns", "time per call" + (" (logarithmic)" if x.log else "")))
     for index, item in enumerate(rows):
-        parts += _row(item, x, _ROW * index, looks.get(item.contestant, 0))
+        parts += _row(item, x, row * index, head, looks.get(item.contestant, 0))
     words = "; ".join(f"{item.label}: median {interval(item.median_ns, 'ns')}" for item in rows)
     return svg.picture(
         key, WIDTH, base + 40, "Distribution of time per call", f"One dot per sample. {words}.", *parts, class_="wide"
     )
 
 
-def _row(item: Series, x: svg.Scale, top: float, look: int) -> list[Markup]:
-    strip = top + 24
-    middle = svg.marker(look, _LEFT + 6, top + 13, 5, f"fill c{look}")
+def _row(item: Series, x: svg.Scale, top: float, head: float, look: int) -> list[Markup]:
+    strip = top + head
+    words = interval(item.median_ns, "ns")
+    beside = head < 24 + _LINE
+    figure = (
+        svg.text(_RIGHT, top + 17, words, "figure", "end")
+        if beside
+        else svg.text(_LEFT + 18, strip - 6, words, "figure")
+    )
     parts = [
-        middle,
+        svg.marker(look, _LEFT + 6, top + 13, 5, f"fill c{look}"),
         svg.text(_LEFT + 18, top + 17, short(item.label), "label"),
-        svg.text(_RIGHT, top + 17, interval(item.median_ns, "ns"), "figure", "end"),
+        figure,
         svg.tag(
             "rect",
             x=x(item.median_ns.low),
@@ -100,8 +109,8 @@ def _row(item: Series, x: svg.Scale, top: float, look: int) -> list[Markup]:
         svg.line(x(item.median_ns.value), strip - 2, x(item.median_ns.value), strip + _STRIP + 2, f"median c{look}")
     )
     if beyond:
-        words = f"{beyond} beyond, up to {quantity(max(item.samples_ns), 'ns')}"
-        parts.append(svg.text(x.end - 9, strip + _STRIP - 2, words, "aside halo", "end"))
+        far = f"{beyond} beyond, up to {quantity(max(item.samples_ns), 'ns')}"
+        parts.append(svg.text(x.end - 9, strip + _STRIP - 2, far, "aside halo", "end"))
     return parts
 
 
@@ -121,8 +130,8 @@ def _drawn(item: Series) -> list[int]:
     return sorted({*range(0, n, stride), *item.outliers, *item.throttled})
 
 
-def short(label: str, most: int = 30) -> str:
-    """A label that fits beside a figure; the tables have it whole."""
+def short(label: str, most: int = 50) -> str:
+    """A label that fits into one line; the tables have it whole."""
     return label if len(label) <= most else label[: most - 1] + "…"
 
 

@@ -29,19 +29,20 @@ def roofline(
 ) -> Markup | None:
     """Log-log: FLOP per byte against GFLOP/s. Lines are roofs with their interval; marks are labelled with their share.
 
-    ``looks`` maps a contestant to its palette index, ``labels`` to its shown name. Work without floating-point
-    operations has no place on this plane and is drawn as shares of its bandwidth roof. None without any roof.
+    ``looks`` maps a contestant to its palette index, ``labels`` to its name in the description. Work without
+    floating-point operations has no place on this plane and is drawn as shares of its bandwidth roof. None without
+    any roof.
     """
     if not roofs:
         return None
     if achieved and all(item.flop_per_byte <= 0 or item.gflop_s.value <= 0 for item in achieved):
-        return _shares(key, achieved, looks, labels)
+        return _shares(key, achieved, looks)
     placed = [item for item in achieved if item.flop_per_byte > 0 and item.gflop_s.value > 0]
     x, y = _plane(roofs, placed)
     parts = [*_left_axis(y), bottom_axis(x, _BASE, _TOP, "1", "arithmetic intensity, FLOP per byte", 6)]
     for roof in roofs:
         parts += _roof(roof, roof_styles(roofs)[roof.name], x, y, _peak(roofs))
-    parts += _marks(placed, x, y, looks, labels)
+    parts += _marks(placed, x, y, looks)
     words = [f"{roof.name} roof {interval(roof.rate, roof.unit)}" for roof in roofs]
     words += [f"{labels.get(item.contestant, item.contestant)}: {_standing(item)}" for item in placed]
     return svg.picture(key, WIDTH, _BASE + 40, "Roofline", "; ".join(words) + ".", *parts)
@@ -97,9 +98,7 @@ def _roof(roof: Roof, style: int, x: svg.Scale, y: svg.Scale, peak: float) -> li
     return [svg.polygon(band, "roofband"), svg.polyline(path(roof.rate.value), f"roof r{style}")]
 
 
-def _marks(
-    placed: Sequence[Achieved], x: svg.Scale, y: svg.Scale, looks: Mapping[str, int], labels: Mapping[str, str]
-) -> list[Markup]:
+def _marks(placed: Sequence[Achieved], x: svg.Scale, y: svg.Scale, looks: Mapping[str, int]) -> list[Markup]:
     """Marks, and their labels below and beside them: clear of the roofs above, and pushed apart from each other."""
     parts: list[Markup] = []
     previous = -math.inf
@@ -109,7 +108,8 @@ def _marks(
         level = max(py + 14, previous + 16)
         previous = level
         side = 1 if px < (_LEFT + _RIGHT) / 2 else -1
-        words = f"{short(labels.get(item.contestant, item.contestant))} {percent(item.roof_share, 2)}"
+        # The contestant's own name: its label may be a sentence. The table of times gives both.
+        words = f"{short(item.contestant, 20)} {percent(item.roof_share, 2)}"
         words += " (above roof)" if item.above_roof else ""
         anchor = "start" if side > 0 else "end"
         parts.append(svg.polyline([(px, py), (px + side * 14, level)], "leader"))
@@ -121,7 +121,7 @@ def _marks(
     return parts
 
 
-def _shares(key: str, achieved: Sequence[Achieved], looks: Mapping[str, int], labels: Mapping[str, str]) -> Markup:
+def _shares(key: str, achieved: Sequence[Achieved], looks: Mapping[str, int]) -> Markup:
     row, top = 44.0, 6.0
     base = top + row * len(achieved)
     x = svg.Scale(0, max(1.1, *(item.roof_share * 1.05 for item in achieved)), 8, _RIGHT)
@@ -129,7 +129,7 @@ def _shares(key: str, achieved: Sequence[Achieved], looks: Mapping[str, int], la
     words = []
     for place, item in enumerate(achieved):
         look, y = looks.get(item.contestant, 0), top + row * place
-        name = short(labels.get(item.contestant, item.contestant))
+        name = short(item.contestant, 20)
         figure = f"{quantity(item.gb_s.value, 'GB/s')}, {percent(item.roof_share)} of {item.roof}"
         words.append(f"{name}: {figure}")
         parts += [

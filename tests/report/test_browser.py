@@ -96,6 +96,17 @@ def test_text_is_readable_and_pictures_have_colour_in_both_schemes(browser: Brow
     assert not set(fills["light"]) & set(fills["dark"])
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("name", ["report", "hostile"])
+def test_words_in_pictures_do_not_run_into_each_other(
+    browser: Browser, pages: dict[str, Path], name: str, width: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(pages[name].as_uri())
+    assert page.evaluate(_COLLISIONS) == []
+    page.close()
+
+
 def test_printing_opens_every_fold_and_fits_the_paper(browser: Browser, pages: dict[str, Path]) -> None:
     page = browser.new_page(viewport={"width": 680, "height": 900}, color_scheme="dark")
     page.emulate_media(media="print", color_scheme="dark")
@@ -105,6 +116,20 @@ def test_printing_opens_every_fold_and_fits_the_paper(browser: Browser, pages: d
     assert page.locator("details:not([open]) .hash").first.is_visible()
     page.close()
 
+
+# Pairs of texts of one picture whose boxes overlap by more than a pixel.
+_COLLISIONS = """() => {
+  const found = [];
+  for (const picture of document.querySelectorAll('svg.chart')) {
+    const texts = [...picture.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()]);
+    texts.forEach(([a, p], i) => texts.slice(i + 1).forEach(([b, q]) => {
+      const wide = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+      const high = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+      if (wide > 1 && high > 2) found.push([a, b]);
+    }));
+  }
+  return found;
+}"""
 
 # The smallest contrast (WCAG 2) between text and the nearest background that is not transparent.
 _CONTRAST = """() => {
