@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -83,7 +84,8 @@ def bench_op(
     series = race([one.contestant for one in ready], protocol, device, shader_clock=shader_clock_reader(device))
     for one in ready:
         judge.look(one)
-    floor = noise_floor(ready[0].contestant, protocol, device)
+    # By the race's own clock: a floor of another clock says nothing about it.
+    floor = noise_floor(ready[0].contestant, replace(protocol, clock=series[0].clock), device)
     roofs = measure_roofs(device, protocol)
     cost = ops.spec(op).cost(sizes)
     work = Work(bytes=cost.bytes, flop=cost.flop)

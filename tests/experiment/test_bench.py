@@ -78,7 +78,10 @@ def test_a_race_leaves_series_checks_ratios_and_metrics(pocl: rx.Device) -> None
 
 
 def test_one_clock_for_all(pocl: rx.Device) -> None:
-    assert len({one.clock for one in point(pocl, ["lab", "openblas"]).series}) == 1
+    found = point(pocl, ["lab", "openblas"])
+    assert found.noise_floor is not None
+    assert len({one.clock for one in found.series} | {found.noise_floor.clock}) == 1
+    assert "other-clock" not in found.comparisons[0].reason
 
 
 def test_without_a_peer_templates_are_compared_with_each_other(pocl: rx.Device) -> None:
