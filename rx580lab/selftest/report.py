@@ -39,6 +39,10 @@ class Soak:
     ok: bool
     first_difference: str | None
 
+    def __str__(self) -> str:
+        verdict = "all identical" if self.ok else self.first_difference or "nothing passed that could be repeated"
+        return f"{self.n_repeats} repeats of {self.n_cases} cases in {self.seconds:.0f} s: {verdict}"
+
 
 @dataclass(frozen=True)
 class SelftestReport:

@@ -172,6 +172,7 @@ def test_soak_lasts_and_counts(pocl: Device) -> None:
     assert report.soak.ok
     assert report.soak.seconds >= 0.3
     assert report.soak.n_repeats >= report.soak.n_cases == 9
+    assert str(report.soak).endswith("repeats of 9 cases in 0 s: all identical")
 
 
 def test_outcome_of_a_passing_template_is_within_tolerance(pocl: Device) -> None:
