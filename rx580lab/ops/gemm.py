@@ -80,7 +80,7 @@ def plan(
     if target.size and target.int_ptr in (left.int_ptr, right.int_ptr):
         raise InputError("gemm", "expected out apart from a and b, got one that shares memory with them")
     chosen, merged = choose(device, SPEC, shape, template or _for_shape(device, shape), params)
-    fixed = {*(params or {}), *(tuned(device, chosen.source) or {})}
+    fixed = {*(params or {}), *(tuned(device, f"gemm_{chosen.name}", chosen.source) or {})}
     sized = _sized(device, chosen, shape, merged)
     merged = chosen.checked({**merged, **{name: value for name, value in sized.items() if name not in fixed}})
     _check_turns(device, chosen.name, shape, merged)
