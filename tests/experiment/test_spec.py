@@ -275,7 +275,8 @@ def test_shipped_experiments_load(path: Path) -> None:
 
 def test_published_schema_is_the_model_s() -> None:
     published = EXPERIMENTS / "schema.json"
-    assert published.read_text() == json.dumps(spec_schema(), indent=2) + "\n", (
+    # As values: how a number is spelt depends on pydantic's version.
+    assert json.loads(published.read_text()) == spec_schema(), (
         "write json.dumps(rx580lab.experiment.spec_schema(), indent=2) and a newline to experiments/schema.json"
     )
 
