@@ -39,8 +39,8 @@ report: $(CORE) ## measure this machine's OpenCL device; the last line is the re
 test: $(DEV) ## the test suite, notebooks included
 	@$(BIN)/python -m pytest
 
-lab: $(LAB) ## open the notebooks in JupyterLab
-	@$(BIN)/python -m jupyterlab
+lab: $(LAB) ## open JupyterLab at the tour; it asks the network for nothing
+	@$(BIN)/python -m rx580lab.jupyter
 
 check: $(DEV) ## style, types, layers and the house rules, without the suite
 	@$(BIN)/ruff check .

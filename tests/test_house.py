@@ -19,7 +19,7 @@ TOP = {
 }  # fmt: skip
 # High to low; what stands in one row does not import each other.
 LAYERS = (
-    ("cli", "widgets"),
+    ("cli", "jupyter", "widgets"),
     ("experiment",),
     ("tune", "report", "loadgen", "security", "peers"),
     ("measure",),
