@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from rx580lab import cli
 from tests.tree import ROOT
 
-COMMANDS = ["devices", "selftest", "run", "report"]
+COMMANDS = ["devices", "selftest", "run", "report", "compare", "history", "baseline"]
 
 
 def invoke(*arguments: str) -> Result:
