@@ -78,16 +78,12 @@ __all__ = [
 
 def load_ipython_extension(shell: Any) -> None:
     """``%load_ext rx580lab``: the cell magic ``%%opencl``."""
-    from rx580lab.jupyter.magic import register
-
-    register(shell)
+    import_module("rx580lab.jupyter.magic").register(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """``%unload_ext rx580lab``."""
-    from rx580lab.jupyter.magic import unregister
-
-    unregister(shell)
+    import_module("rx580lab.jupyter.magic").unregister(shell)
 
 
 def __getattr__(name: str) -> Any:

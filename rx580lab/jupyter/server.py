@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import html
 import re
+from http.client import responses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,11 @@ class ReportsHandler(JupyterHandler):
         if is_download:
             self.set_header("Content-Disposition", f'attachment; filename="{place.name}"')
         self.finish(await asyncio.to_thread(place.read_bytes))
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """A few plain words: the server's own page of an error loads what the policy refuses."""
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(f"{status_code}: {responses.get(status_code, 'error')}\n")
 
 
 def below(root: Path, path: str) -> Path | None:

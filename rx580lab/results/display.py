@@ -43,28 +43,30 @@ __all__ = [
 
 Tone = Literal["good", "bad", "warn", "plain"]
 
+# The class stands twice: these rules must win over JupyterLab's own for tables and code in outputs.
 _STYLE = """<style>
-.rx-show{font-size:13px;line-height:1.5;max-width:100%;overflow-x:auto;color:inherit}
-.rx-show .rx-title{font-weight:600;margin:0 0 4px}
-.rx-show table{border-collapse:collapse;margin:0 0 6px;font-size:inherit;color:inherit}
-.rx-show th,.rx-show td{text-align:left;vertical-align:top;padding:2px 14px 2px 0;border:0;background:none;
-white-space:normal;max-width:44em;overflow-wrap:anywhere}
-.rx-show thead th{border-bottom:1px solid var(--jp-border-color1,#8888);font-weight:600}
-.rx-show tbody tr{background:none}
-.rx-show tbody th{font-weight:400}
-.rx-show .rx-n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.rx-show code{background:none;padding:0;color:inherit;font-size:inherit}
-.rx-show .rx-mark{display:inline-block;width:.7em;height:.7em;margin-right:.4em;border-radius:2px;
+.rx-show.rx-show{font-size:13px;line-height:1.5;max-width:100%;overflow-x:auto;color:inherit}
+.rx-show.rx-show .rx-title{font-weight:600;margin:0 0 4px}
+.rx-show.rx-show table{border-collapse:collapse;margin:0 0 6px;font-size:inherit;color:inherit}
+.rx-show.rx-show th,.rx-show.rx-show td{text-align:left;vertical-align:top;padding:2px 14px 2px 0;border:0;
+background:none;white-space:normal;max-width:44em;overflow-wrap:anywhere}
+.rx-show.rx-show thead th{border-bottom:1px solid var(--jp-border-color1,#8888);font-weight:600}
+.rx-show.rx-show tbody tr{background:none}
+.rx-show.rx-show tbody th{font-weight:400}
+.rx-show.rx-show .rx-n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.rx-show.rx-show code{background:none;padding:0;color:inherit;font-size:inherit}
+.rx-show.rx-show .rx-short{white-space:nowrap}
+.rx-show.rx-show .rx-mark{display:inline-block;width:.7em;height:.7em;margin-right:.4em;border-radius:2px;
 background:var(--rx-tone)}
-.rx-show .rx-good{--rx-tone:var(--jp-success-color1,#388e3c)}
-.rx-show .rx-bad{--rx-tone:var(--jp-error-color1,#d32f2f)}
-.rx-show .rx-warn{--rx-tone:var(--jp-warn-color1,#f57c00)}
-.rx-show .rx-plain{--rx-tone:var(--jp-border-color0,#888)}
-.rx-show svg{display:block;max-width:100%;height:auto;overflow:visible}
-.rx-show svg text{fill:currentColor;font-size:11px}
-.rx-show svg .rx-line{stroke:currentColor;stroke-opacity:.35;fill:none}
-.rx-show svg .rx-dot{fill:currentColor;fill-opacity:.35}
-.rx-show svg .rx-bar{stroke:var(--jp-brand-color1,#1976d2);stroke-width:3;fill:none}
+.rx-show.rx-show .rx-good{--rx-tone:var(--jp-success-color1,#388e3c)}
+.rx-show.rx-show .rx-bad{--rx-tone:var(--jp-error-color1,#d32f2f)}
+.rx-show.rx-show .rx-warn{--rx-tone:var(--jp-warn-color1,#f57c00)}
+.rx-show.rx-show .rx-plain{--rx-tone:var(--jp-border-color0,#888)}
+.rx-show.rx-show svg{display:block;max-width:100%;height:auto;overflow:visible}
+.rx-show.rx-show svg text{fill:currentColor;font-size:11px}
+.rx-show.rx-show svg .rx-line{stroke:currentColor;stroke-opacity:.35;fill:none}
+.rx-show.rx-show svg .rx-dot{fill:currentColor;fill-opacity:.35}
+.rx-show.rx-show svg .rx-bar{stroke:var(--jp-brand-color1,#1976d2);stroke-width:3;fill:none}
 </style>"""
 
 _VERDICT_TONES: Mapping[VerdictWord, Tone] = {"FASTER": "good", "SLOWER": "bad", "SAME": "plain", "AMBIGUOUS": "warn"}
@@ -76,6 +78,8 @@ _BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "bytes"))
 _WIDTH = 520
 _LABEL_WIDTH = 130
 _ROW_HEIGHT = 22
+# Words of a badge that stay on the line of its mark.
+_SHORT = 20
 
 
 class Html(str):
@@ -127,7 +131,8 @@ def _cell(value: object, place: int) -> str:
 
 def badge(word: str, tone: Tone) -> Html:
     """A coloured mark with its word; the word alone says it as well."""
-    return Html(f'<span class="rx-{tone}"><span class="rx-mark" aria-hidden="true"></span>{text(word)}</span>')
+    short = " rx-short" if len(word) <= _SHORT else ""
+    return Html(f'<span class="rx-{tone}{short}"><span class="rx-mark" aria-hidden="true"></span>{text(word)}</span>')
 
 
 def count(value: int) -> str:

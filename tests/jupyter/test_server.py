@@ -85,8 +85,9 @@ def test_who_is_not_logged_in_gets_nothing(lab: Lab, run: str, page: str) -> Non
     ],
 )  # fmt: skip
 def test_what_is_not_a_file_of_a_run_is_not_there(lab: Lab, run: str, path: str) -> None:
-    status, _, body = lab.get(PLACE + path.format(run=run.removeprefix(PLACE)))
+    status, headers, body = lab.get(PLACE + path.format(run=run.removeprefix(PLACE)))
     assert status in (400, 404)
+    assert headers["content-type"].startswith("text/plain") or not body
     assert "secret" not in body or "secret" in path
 
 
