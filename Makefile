@@ -49,7 +49,9 @@ check: $(DEV) ## style, types, layers and the house rules, without the suite
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q tests/test_house.py tests/test_docs.py
 
-ci: check test ## all that .ci/run holds a change to
+ci: check test ## all that .ci/run holds a change to: `make test`, then the slow tiers
+	@$(BIN)/python -m rx580lab.selftest.sanitize
+	@$(BIN)/rx580lab selftest --soak 60
 
 clean: ## remove the environment and the tools' caches; runs under reports/ stay
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

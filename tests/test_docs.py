@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 
+from rx580lab.experiment import load_spec
 from rx580lab.experiment.places import find_experiment
 from tests.tree import ROOT, tracked
 
@@ -47,7 +48,9 @@ def test_an_example_can_be_typed(line: str) -> None:
     name, *arguments = shlex.split(line)[1:]
     context = commands()[name].make_context(name, arguments)  # raises on an unknown option or a missing argument
     if "spec" in context.params:
-        assert find_experiment(context.params["spec"]).relative_to(ROOT) in tracked("experiments/*.yml")
+        path = find_experiment(context.params["spec"])
+        assert path.relative_to(ROOT) in tracked("experiments/*.yml")
+        load_spec(path, overrides=dict(setting.split("=") for setting in context.params["assignments"] or []))
 
 
 def test_each_command_and_option_has_help() -> None:

@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,26 @@ def test_the_layers_of_the_linter_are_those_of_the_design() -> None:
     present = {path.parts[1].removesuffix(".py") for path in PACKAGE}
     built = {name for row in rows for name in row if not name.startswith("(")}
     assert built == present - {"__init__", "__main__"}, "a layer is in parentheses until it is built, and only then"
+
+
+def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
+    project = tomllib.loads(text_of(Path("pyproject.toml")))["project"]
+    core = {distribution(line) for line in project["dependencies"]}
+    assert imported_distributions(PACKAGE) == core
+    dev = {distribution(line) for line in project["optional-dependencies"]["dev"]}
+    assert imported_distributions(tracked("tests/*.py")) <= core | dev
+
+
+def distribution(requirement: str) -> str:
+    """The normalized name of ``Some_Package[extra]>=1.2``."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~ ]", requirement)[0]).lower()
+
+
+def imported_distributions(paths: tuple[Path, ...]) -> set[str]:
+    providers = packages_distributions()
+    modules = {name.split(".")[0] for path in paths for name in imports(parsed(path))}
+    foreign = modules - sys.stdlib_module_names - {"rx580lab", "tests"}
+    return {distribution(providers[module][0]) for module in foreign}
 
 
 def test_the_conda_environment_agrees_with_pyproject() -> None:

@@ -1,7 +1,7 @@
 """Tuned parameters: the user's, then the shipped ones; this device's, then its family's; else the op's default.
 
-A file ``<device or family>.json`` holds, per kernel source, the winning parameters, where they come from, and the hash
-of the ``.cl`` that they were measured on::
+A file ``<device or family>.json`` holds, per op and template, the winning parameters, where they come from, and the
+hash of the ``.cl`` that they were measured on::
 
     {"device": "pocl-amd-epyc", "entries": {"gemm_cpu": {
         "params": {"TILE_M": 96}, "source_sha256": "...", "provenance": {"command": "...", "date": "..."}}}}
@@ -41,26 +41,30 @@ def source_hash(source: str) -> str:
     return hashlib.sha256(kernel_source(source).encode()).hexdigest()
 
 
-def tuned(device: Device, source: str) -> Mapping[str, int] | None:
-    """The parameters to use for ``kernels/<source>.cl`` on ``device``; None means the op's default."""
-    for entry in find_tuned(device, source):
+def tuned(device: Device, name: str, source: str | None = None) -> Mapping[str, int] | None:
+    """The parameters to use for the entry ``name`` (``<op>_<template>``) on ``device``; None means the default.
+
+    ``source`` is the kernel's file under ``kernels/`` where it is not called ``name`` too.
+    """
+    for entry in find_tuned(device, name, source):
         if entry.stale is None:
             return entry.params
     return None
 
 
-def find_tuned(device: Device, source: str) -> list[TunedEntry]:
-    """All entries that concern ``source`` on ``device``, in the order of look-up, stale ones included."""
-    names = [re.sub(r"[^a-z0-9]+", "-", device.selector.split("#")[0]), device.isa]
+def find_tuned(device: Device, name: str, source: str | None = None) -> list[TunedEntry]:
+    """All entries ``name`` that concern ``device``, in the order of look-up, stale ones included."""
+    owners = [re.sub(r"[^a-z0-9]+", "-", device.selector.split("#")[0]), device.isa]
     folders = [data_dir() / "tuned", kernels_dir() / "tuned"]
-    files = [folder / f"{name}.json" for name in names for folder in folders]
-    return [entry for file in files if file.is_file() and (entry := _entry(file, source)) is not None]
+    files = [folder / f"{owner}.json" for owner in owners for folder in folders]
+    kernel = source or name
+    return [entry for file in files if file.is_file() and (entry := _entry(file, name, kernel)) is not None]
 
 
-def _entry(file: Path, source: str) -> TunedEntry | None:
+def _entry(file: Path, name: str, source: str) -> TunedEntry | None:
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))["entries"]
-        found = entries.get(source)
+        found = entries.get(name)
         if found is None:
             return None
         params = {str(k): int(v) for k, v in found["params"].items()}

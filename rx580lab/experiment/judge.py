@@ -104,7 +104,7 @@ def _reason(gate: Gate, metric: Metric | None, metrics: Mapping[str, Metric] | N
         return f"expected {gate.metric} {bound}, got no result at this point"
     if metric is None:
         return f"expected {gate.metric} {bound}, got no such metric; recorded: {', '.join(sorted(metrics)) or 'none'}"
-    unit = f" {metric.unit}" if metric.unit else ""
+    unit = f" {metric.unit}" if metric.unit not in {"", "1"} else ""
     return f"{gate.metric} {metric.value:.6g}{unit} {'keeps' if ok else 'misses'} {bound}"
 
 

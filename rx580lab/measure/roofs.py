@@ -34,8 +34,9 @@ ROOF_OPS = ("copy", "triad", "fma_peak")
 MIB = 1 << 20
 _LEAST_ARRAY_BYTES = 64 * MIB
 _LARGEST_ARRAY_BYTES = 256 * MIB
-# 2^20 values in registers are 65,536 work-items of 16: seven wavefronts on each SIMD of a 36-CU card.
-_ARITHMETIC_ELEMENTS = 1 << 20
+# Whole blocks of both templates (96 and 4096 values), so that one launch does all: 73,728 work-items of 16 values are
+# eight wavefronts on each SIMD of a 36-CU card.
+_ARITHMETIC_ELEMENTS = 3 * 96 * 4096
 # Element-wise ops are compared in pieces, so that float64 copies of whole arrays never exist.
 _CHECK_ELEMENTS = 1 << 20
 

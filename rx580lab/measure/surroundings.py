@@ -30,6 +30,8 @@ _STEERING = re.compile(
     r"|RX580LAB)_\w+|GALLIUM_DRIVER|LD_PRELOAD"
 )
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+# Names a file of the runner's, another one for each point: no property of the surroundings.
+_HANDED_OVER = frozenset({"RX580LAB_POINT"})
 _POOL_FIELDS = ("user_api", "internal_api", "prefix", "version", "num_threads", "threading_layer", "architecture")
 
 
@@ -50,7 +52,7 @@ def environment(device: Device | None, *, sys: Path = SYS, proc: Path = PROC) ->
         variables={
             name: value
             for name, value in sorted(os.environ.items())
-            if _STEERING.fullmatch(name) and not _SECRET.search(name)
+            if _STEERING.fullmatch(name) and not _SECRET.search(name) and name not in _HANDED_OVER
         },
         libraries=[
             {

@@ -28,7 +28,15 @@ from rx580lab.ops.plan import (
     given_back,
     output,
 )
-from rx580lab.ops.sizing import MAX_ELEMENTS, WAVEFRONT, checked_count, fitted_group, plain_sizes, wants_wavefronts
+from rx580lab.ops.sizing import (
+    MAX_ELEMENTS,
+    WAVEFRONT,
+    checked_count,
+    fitted_group,
+    plain_sizes,
+    too_many_turns,
+    wants_wavefronts,
+)
 
 __all__ = ["N_STEPS", "SPEC", "fma_peak", "plan"]
 
@@ -100,6 +108,14 @@ def _block(template: str, params: Params) -> tuple[int, int]:
     return 1, MAX_ELEMENTS + 1
 
 
+def _steps_refusal(device: Device, shape: Shape) -> str | None:
+    return too_many_turns(device, shape.get("STEPS", N_STEPS) + WAVEFRONT)
+
+
+def _gpu_refusal(device: Device, shape: Shape) -> str | None:
+    return _steps_refusal(device, shape) or wants_wavefronts(device, shape)
+
+
 def _cost(shape: Shape) -> Cost:
     return Cost(bytes=8 * shape["N"], flop=2 * shape["N"] * shape.get("STEPS", N_STEPS))
 
@@ -114,6 +130,7 @@ SPEC = OpSpec(
             space={},
             default={},
             precondition="always; one dependent chain per work-item",
+            applies=_steps_refusal,
         ),
         Template(
             name="gpu",
@@ -125,7 +142,7 @@ SPEC = OpSpec(
                 Constraint("VEC * CHAINS up to 64, to stay in registers", lambda p: p["VEC"] * p["CHAINS"] <= 64),
             ),
             precondition=f"work-groups of {WAVEFRONT} or more; VEC * CHAINS chains per work-item",
-            applies=wants_wavefronts,
+            applies=_gpu_refusal,
             preferred_class="gpu",
         ),
         Template(
@@ -134,6 +151,7 @@ SPEC = OpSpec(
             space={"VEC": (8, 16), "CHAINS": (4, 6, 8, 10, 12, 14), "UNROLL_K": (4, 8, 16)},
             default={"VEC": 8, "CHAINS": 12, "UNROLL_K": 4},
             precondition="always; work-groups of one, CHAINS vectors in registers",
+            applies=_steps_refusal,
             preferred_class="cpu",
         ),
     ),

@@ -25,7 +25,7 @@ from rx580lab.ops.plan import (
     given_back,
     output,
 )
-from rx580lab.ops.sizing import MAX_ELEMENTS, WAVEFRONT, ceil_div, wants_wavefronts
+from rx580lab.ops.sizing import MAX_ELEMENTS, WAVEFRONT, ceil_div, too_many_turns, turn_limit, wants_wavefronts
 
 __all__ = ["SPEC", "gemm", "plan"]
 
@@ -39,8 +39,6 @@ PACK = 4
 SKINNY_ROWS = 32
 # Rows and columns of the smallest tile of C that the cpu template offers: one micro-tile.
 LEAST_CPU = (6, PANEL)
-# Mesa's llvmpipe ends a work-item's loops, without a word, after so many turns of all of them together.
-LLVMPIPE_TURNS = 65535
 # Work-items per compute unit that the cpu templates aim at, so that a late one does not leave the others idle.
 ITEMS_PER_UNIT = 4
 
@@ -80,7 +78,7 @@ def plan(
     if target.size and target.int_ptr in (left.int_ptr, right.int_ptr):
         raise InputError("gemm", "expected out apart from a and b, got one that shares memory with them")
     chosen, merged = choose(device, SPEC, shape, template or _for_shape(device, shape), params)
-    fixed = {*(params or {}), *(tuned(device, chosen.source) or {})}
+    fixed = {*(params or {}), *(tuned(device, f"gemm_{chosen.name}", chosen.source) or {})}
     sized = _sized(device, chosen, shape, merged)
     merged = chosen.checked({**merged, **{name: value for name, value in sized.items() if name not in fixed}})
     _check_turns(device, chosen.name, shape, merged)
@@ -109,14 +107,10 @@ def _shape(a: Array, b: Array) -> dict[str, int]:
 
 def _for_shape(device: Device, shape: Shape) -> str | None:
     """The template that neither the device's class nor a hard precondition would choose."""
-    if _turn_limit(device) < math.inf:
+    if turn_limit(device) < math.inf:
         return "gpu"  # many short work-items
     few = shape["M"] <= SKINNY_ROWS and shape["N"] >= PANEL
     return "cpu_skinny" if few and device.device_class == "cpu" else None
-
-
-def _turn_limit(device: Device) -> float:
-    return LLVMPIPE_TURNS if "llvmpipe" in device.name.lower() else math.inf
 
 
 def _turns(name: str, shape: Shape, params: Params) -> int:
@@ -135,19 +129,16 @@ def _refusal(name: str, least: Params) -> Callable[[Device, Shape], str | None]:
     """Why the template cannot run even with its ``least`` tiles, or None."""
 
     def refusal(device: Device, shape: Shape) -> str | None:
-        if _turns(name, shape, least) > _turn_limit(device):
-            return f"llvmpipe stops a work-item after {LLVMPIPE_TURNS:,} loop turns, and K = {shape['K']:,} needs more"
-        return wants_wavefronts(device, shape) if name == "gpu" else None
+        endless = too_many_turns(device, _turns(name, shape, least))
+        return endless or (wants_wavefronts(device, shape) if name == "gpu" else None)
 
     return refusal
 
 
 def _check_turns(device: Device, name: str, shape: Shape, params: Params) -> None:
-    turns, limit = _turns(name, shape, params), _turn_limit(device)
-    if turns > limit:
-        raise LimitExceeded(
-            "gemm", f"llvmpipe stops a work-item after {limit:,} loop turns, and {params} needs {turns:,}; use less"
-        )
+    endless = too_many_turns(device, _turns(name, shape, params))
+    if endless:
+        raise LimitExceeded("gemm", f"{endless} with {params}; use smaller tiles")
 
 
 def _sized(device: Device, chosen: Template, shape: Shape, params: Params) -> dict[str, int]:
@@ -172,14 +163,14 @@ def _cpu_tiles(device: Device, shape: Shape) -> dict[str, int]:
     heights = (192, 96, 48, 24) if copied else (48, 24)
     widths = (2048, 1024, 512, 256) if copied else (1024, 512, 256)
     tiles = [(m, widths[0]) for m in heights] + [(heights[-1], n) for n in widths[1:]]
-    if _turn_limit(device) < math.inf:
+    if turn_limit(device) < math.inf:
         tiles = [(24, 256), (24, 64), (24, 16), LEAST_CPU]
     goal = ITEMS_PER_UNIT * device.compute_units
 
     def enough(tile_m: int, tile_n: int) -> bool:
         asked = {"PER_ITEM_M": 6, "TILE_M": tile_m, "TILE_N": tile_n}
         items = ceil_div(shape["M"], tile_m) * ceil_div(shape["N"], tile_n)
-        return items >= goal and _turns("cpu", shape, asked) <= _turn_limit(device)
+        return items >= goal and _turns("cpu", shape, asked) <= turn_limit(device)
 
     tile_m, tile_n = next((tile for tile in tiles if enough(*tile)), tiles[-1])
     return {**_tile(tile_m, tile_n), "TILE_K": 512 if copied else 1024, "USE_LDS": int(copied)}
@@ -203,7 +194,7 @@ def _skinny_tiles(device: Device, shape: Shape, params: Params) -> dict[str, int
         or (tile_n > 128 and ceil_div(shape["N"], tile_n) < device.compute_units)
     ):
         tile_n //= 2
-    while tile_m * tile_n > PANEL and _turns("cpu_skinny", shape, _tile(tile_m, tile_n)) > _turn_limit(device):
+    while tile_m * tile_n > PANEL and _turns("cpu_skinny", shape, _tile(tile_m, tile_n)) > turn_limit(device):
         tile_m, tile_n = (tile_m // 2, tile_n) if tile_m > 1 else (tile_m, tile_n // 2)
     return _tile(tile_m, tile_n)
 

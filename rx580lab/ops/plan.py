@@ -45,7 +45,7 @@ class Template:
 
     Attributes:
         name: what ``template=`` takes: ``plain``, ``gpu``, ``cpu``.
-        source: stem of the ``.cl`` under ``kernels/``; its tuned entry goes by this name.
+        source: stem of the ``.cl`` under ``kernels/``.
         space: macro -> the values worth trying. default: macro -> value. constraints: what must hold between them.
         precondition: when it may run, in words; ``applies`` decides: None, or why not.
         preferred_class: the device class it is shaped for; None if it serves as the plain one.
@@ -180,7 +180,7 @@ def choose(
             reasons = "; ".join(f"{t.name}: {t.applies(device, shape)}" for t in spec.templates)
             raise InputError(spec.name, f"no template can run on {device.selector}: {reasons}")
         chosen = min(able, key=lambda t: (t.preferred_class != device.device_class, t.preferred_class is not None))
-    found = tuned(device, chosen.source) or {}
+    found = tuned(device, f"{spec.name}_{chosen.name}", chosen.source) or {}
     usable = {name: value for name, value in found.items() if name in chosen.default}
     return chosen, chosen.checked({**usable, **(params or {})})
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from rx580lab.device import Device
 from rx580lab.errors import ShapeError
 
-__all__ = ["MAX_ELEMENTS", "WAVEFRONT", "ceil_div", "checked_count", "fitted_group", "plain_sizes", "wants_wavefronts"]
+__all__ = [
+    "MAX_ELEMENTS",
+    "WAVEFRONT",
+    "ceil_div",
+    "checked_count",
+    "fitted_group",
+    "plain_sizes",
+    "too_many_turns",
+    "turn_limit",
+    "wants_wavefronts",
+]
 
 # Kernels count elements in 32 bits: an index and its next step of at most 2^31 must not wrap round.
 MAX_ELEMENTS = 2**31 - 1
 # Work-items that issue together on GCN. A smaller group leaves lanes idle.
 WAVEFRONT = 64
+# Mesa's llvmpipe ends a work-item's loops, without a word, after so many turns of all of them together.
+LLVMPIPE_TURNS = 65535
 
 
 def ceil_div(n: int, step: int) -> int:
@@ -44,6 +57,19 @@ def plain_sizes(device: Device, n: int) -> tuple[tuple[int], tuple[int]]:
     """
     group = min(WAVEFRONT, device.limits.work_group or WAVEFRONT)
     return (ceil_div(n, group) * group,), (group,)
+
+
+def turn_limit(device: Device) -> float:
+    """The loop turns that a work-item may make before ``device`` silently computes wrong; inf nearly everywhere."""
+    return LLVMPIPE_TURNS if "llvmpipe" in device.name.lower() else math.inf
+
+
+def too_many_turns(device: Device, turns: int) -> str | None:
+    """None, or why a work-item of that many loop turns cannot run on ``device``."""
+    limit = turn_limit(device)
+    if turns > limit:
+        return f"llvmpipe stops a work-item after {limit:,} loop turns, and this needs {turns:,}"
+    return None
 
 
 def wants_wavefronts(device: Device, _shape: Mapping[str, int]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,16 @@ from rx580lab.ops.plan import (
     given_back,
     output,
 )
-from rx580lab.ops.sizing import MAX_ELEMENTS, WAVEFRONT, ceil_div, fitted_group, plain_sizes, wants_wavefronts
+from rx580lab.ops.sizing import (
+    MAX_ELEMENTS,
+    WAVEFRONT,
+    ceil_div,
+    fitted_group,
+    plain_sizes,
+    too_many_turns,
+    turn_limit,
+    wants_wavefronts,
+)
 
 __all__ = ["SPEC", "plan", "softmax"]
 
@@ -97,6 +107,8 @@ def _launch(device: Device, chosen: Template, params: Params, x: Array, out: Arr
     rows, cols = np.uint32(n_rows), np.uint32(n_cols)
     if chosen.name == "cpu":
         per_item = max(1, min(ceil_div(ITEM_ELEMENTS, n_cols), ceil_div(n_rows, 4 * device.compute_units)))
+        if turn_limit(device) < math.inf:
+            per_item = max(1, min(per_item, int(turn_limit(device)) // _turns("cpu", n_cols)))
         return kernel.bind((ceil_div(n_rows, per_item),), (1,), x, out, rows, cols, np.uint32(per_item))
     if chosen.name == "gpu":
         return kernel.bind((n_rows * params["WG_X"],), (params["WG_X"],), x, out, cols)
@@ -108,8 +120,7 @@ def _launch(device: Device, chosen: Template, params: Params, x: Array, out: Arr
 
 def _split(device: Device, chosen: Template, params: dict[str, int], x: Array, out: Array, shape: Shape) -> Plan:
     n_rows, n_cols = shape["R"], shape["C"]
-    width = min(max(ceil_div(n_cols, 4 * device.compute_units), MIN_SEGMENT), MAX_SEGMENT)
-    width = max(width, ceil_div(n_cols, MAX_SEGMENTS))
+    width = _segment(device, n_cols)
     n_segments = ceil_div(n_cols, width)
     maxima, sums = device.empty((n_rows, n_segments)), device.empty((n_rows, n_segments))
     side = chosen.name.removesuffix("_split")
@@ -143,6 +154,30 @@ def _fitted_row(device: Device, params: dict[str, int], asked: Params | None, n_
     return fitted
 
 
+def _segment(device: Device, n_cols: int) -> int:
+    """How many columns a work-item or work-group takes of a row that is shared."""
+    width = min(max(ceil_div(n_cols, 4 * device.compute_units), MIN_SEGMENT), MAX_SEGMENT)
+    return max(width, ceil_div(n_cols, MAX_SEGMENTS))
+
+
+def _turns(name: str, n_cols: int) -> int:
+    """No fewer loop turns than a work-item makes for ``n_cols`` columns, with the narrowest vector or group."""
+    if name.startswith("plain"):
+        return 4 * n_cols
+    return 3 * n_cols // (8 if name.startswith("cpu") else WAVEFRONT) + 64
+
+
+def _refusal(name: str) -> Callable[[Device, Shape], str | None]:
+    """Why a template cannot run, or None."""
+
+    def refusal(device: Device, shape: Shape) -> str | None:
+        n_cols = _segment(device, shape["C"]) + MAX_SEGMENTS if name.endswith("_split") else shape["C"]
+        endless = too_many_turns(device, _turns(name, n_cols))
+        return endless or (wants_wavefronts(device, shape) if name.startswith("gpu") else None)
+
+    return refusal
+
+
 def _wave_applies(device: Device, shape: Shape) -> str | None:
     if shape["C"] > 16 * WAVEFRONT:
         return f"holds a row in registers: at most {16 * WAVEFRONT} columns, got {shape['C']}"
@@ -165,7 +200,8 @@ SPEC = OpSpec(
             source="softmax",
             space={},
             default={},
-            precondition="always; one work-item per row",
+            precondition="within the device's limit on loop turns, if it has one; one work-item per row",
+            applies=_refusal("plain"),
         ),
         Template(
             name="wave",
@@ -183,7 +219,7 @@ SPEC = OpSpec(
             default={"WG_X": 256},
             constraints=(_WHOLE,),
             precondition="work-groups of 64 or more; a work-group per row",
-            applies=wants_wavefronts,
+            applies=_refusal("gpu"),
             preferred_class="gpu",
         ),
         Template(
@@ -193,7 +229,7 @@ SPEC = OpSpec(
             default={"WG_X": 256},
             constraints=(_WHOLE,),
             precondition="work-groups of 64 or more; a row is shared by many work-groups, in two launches",
-            applies=wants_wavefronts,
+            applies=_refusal("gpu_split"),
             preferred_class="gpu",
         ),
         Template(
@@ -201,7 +237,8 @@ SPEC = OpSpec(
             source="softmax_cpu",
             space={"VEC": (8, 16), "SUM_BLOCK": (16, 64)},
             default={"VEC": 16, "SUM_BLOCK": 64},
-            precondition="always; a work-item takes whole rows",
+            precondition="within the device's limit on loop turns, if it has one; a work-item takes whole rows",
+            applies=_refusal("cpu"),
             preferred_class="cpu",
         ),
         Template(
@@ -209,7 +246,8 @@ SPEC = OpSpec(
             source="softmax_cpu",
             space={"VEC": (8, 16), "SUM_BLOCK": (16, 64)},
             default={"VEC": 16, "SUM_BLOCK": 64},
-            precondition="always; a row is shared by many work-items, in two launches",
+            precondition="loop turns within the device's limit, if any; many work-items share a row, in two launches",
+            applies=_refusal("cpu_split"),
             preferred_class="cpu",
         ),
     ),

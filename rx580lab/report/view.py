@@ -20,8 +20,6 @@ from rx580lab.results.records import Check, Comparison, Environment, Manifest, M
 
 NOTEBOOK = "executed.ipynb"
 NOTEBOOK_PAGE = "executed.html"
-#: Names the file by which the runner hands a point over to its notebook: another one for each point, by design.
-_HANDOVER = "RX580LAB_POINT"
 
 
 @dataclass(frozen=True)
@@ -250,8 +248,6 @@ def differences(environments: Sequence[tuple[str, Environment]]) -> list[Differe
     ]
     found = []
     for name in dict.fromkeys(name for _, table in tables for name in table):
-        if name.endswith(f": {_HANDOVER}"):
-            continue
         values: dict[str, list[str]] = {}
         for label, table in tables:
             values.setdefault(table.get(name, "absent"), []).append(label)

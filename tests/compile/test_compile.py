@@ -192,3 +192,9 @@ def test_a_damaged_tuned_file_is_named(kernels: Path, device: rx.Device) -> None
     (kernels / "tuned" / f"{device.isa}.json").write_text("{")
     with pytest.raises(BuildError, match="damaged"):
         compiling.tuned(device, "add")
+
+
+def test_two_templates_of_one_source_have_entries_of_their_own(kernels: Path, device: rx.Device) -> None:
+    tune(kernels / "tuned", device.isa, 2, compiling.source_hash("add"))
+    assert compiling.tuned(device, "add_gpu", "add") is None
+    assert compiling.tuned(device, "add", "add") == {"SCALE": 2}

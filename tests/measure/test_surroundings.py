@@ -54,7 +54,9 @@ def test_steering_variables_are_kept_and_secrets_are_not(monkeypatch: pytest.Mon
     monkeypatch.setenv("RX580LAB_ADMIN_KEY", "do not show")
     monkeypatch.setenv("RX580LAB_TOKENS", "do not show")
     monkeypatch.setenv("HOME_OF_OMP_X", "irrelevant")
+    monkeypatch.setenv("RX580LAB_POINT", "another file for each point")
     found = environment(None).variables
+    assert "RX580LAB_POINT" not in found
     assert found["POCL_AFFINITY"] == "1"
     assert found["OPENBLAS_NUM_THREADS"] == "1"
     assert not {"RX580LAB_ADMIN_KEY", "RX580LAB_TOKENS", "HOME_OF_OMP_X", "PATH"} & set(found)

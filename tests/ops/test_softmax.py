@@ -52,9 +52,7 @@ def test_parameters_change_nothing(pocl: Device, template: str, params: dict[str
     st.floats(0, 500),
     st.floats(-1e4, 1e4),
 )
-def test_any_values(
-    pocl: Device, rows: int, cols: int, template: str, seed: int, scale: float, offset: float
-) -> None:
+def test_any_values(pocl: Device, rows: int, cols: int, template: str, seed: int, scale: float, offset: float) -> None:
     x = (np.random.default_rng(seed).standard_normal((rows, cols)) * scale + offset).astype(np.float32)
     got = softmax(pocl, x, template=template)
     outcome = compare(got, oracle(x), softmax_tolerance(x))

@@ -28,8 +28,6 @@ def test_environment_differences_name_the_field_and_who_has_which_value() -> Non
     assert found["Environment variables: POCL_AFFINITY"] == {"1": ["a", "c"], "0": ["b"]}
     assert found["Environment variables: OPENBLAS_NUM_THREADS"] == {"1": ["a", "c"], "absent": ["b"]}
     assert differences([("a", first), ("b", synthetic.environment())]) == []
-    handed_over = [synthetic.environment(variables={"RX580LAB_POINT": name}) for name in ("p1", "p2")]
-    assert differences([("a", handed_over[0]), ("b", handed_over[1])]) == []
 
 
 def test_nested_values_become_dotted_names_with_units_for_bytes() -> None:

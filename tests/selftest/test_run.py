@@ -187,7 +187,7 @@ import json
 import rx580lab as rx
 from rx580lab.selftest import run_selftest
 
-report = run_selftest(rx.open_device("rusticl"), tiers=("small", "edge"))
+report = run_selftest(rx.open_device("rusticl"))
 print(json.dumps(report.as_dict()))
 """
 

@@ -27,6 +27,7 @@ _SHAPES: tuple[tuple[Tier, tuple[int, int, int]], ...] = (
     ("edge", (97, 130, 1025)),
     ("edge", (128, 96, 64)),
     ("large", (317, 533, 781)),
+    ("large", (768, 770, 769)),
 )
 
 
