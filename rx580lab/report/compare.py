@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -250,11 +251,23 @@ def _device_changes(matched: Sequence[tuple[Environment, Environment]]) -> list[
     for first, second in matched:
         facts = device_facts(first), device_facts(second)
         found += [
-            (name, facts[0].get(name, "absent"), facts[1].get(name, "absent"))
+            (name, *_apart(facts[0].get(name, "absent"), facts[1].get(name, "absent")))
             for name in dict.fromkeys([*facts[0], *facts[1]])
             if facts[0].get(name) != facts[1].get(name)
         ]
     return _counted("device", found)
+
+
+def _apart(a: str, b: str) -> tuple[str, str]:
+    """Two values as they are; of two lists only what the other lacks, since lists of extensions are long."""
+    if not (a.startswith("[") and b.startswith("[")):
+        return a, b
+    lists = [str(item) for item in json.loads(a)], [str(item) for item in json.loads(b)]
+    told = [
+        f"{len(one)}, of which only here: {', '.join(item for item in one if item not in other) or 'none'}"
+        for one, other in (lists, lists[::-1])
+    ]
+    return told[0], told[1]
 
 
 def _code_changes(

@@ -33,7 +33,7 @@ __all__ = [
 MOST_SAMPLES = 60
 _SIGNIFICANT = 7
 # A path: a slash at the start of a word, a name, and what follows up to the next separator; the kernel's own stay.
-_PATH = re.compile(r"(?<![\w.~/])(?!/(?:proc|sys)/)(?:~|[A-Za-z]:)?/[\w.+@~-]+(?:/[^\s:;,\"']*)?")
+_PATH = re.compile(r"(?<![\w.~/>])(?!/(?:proc|sys)/)(?:~|[A-Za-z]:)?/[\w.+@~-]+(?:/[^\s:;,\"']*)?")
 # Set by the runner for each point: another file each time, and nothing that a figure depends on.
 _HANDED_OVER = frozenset({"RX580LAB_POINT", "RX580LAB_REPORTS"})
 

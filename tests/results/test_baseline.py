@@ -145,3 +145,4 @@ def test_points_without_a_result_are_left_out_with_their_reason(tmp_path: Path) 
 )
 def test_paths_lose_all_but_their_last_part(text: str, expected: str) -> None:
     assert without_paths({"a": [text]}) == {"a": [expected]}
+    assert without_paths(expected) == expected
