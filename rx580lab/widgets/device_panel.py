@@ -68,7 +68,7 @@ class _DevicePanel:
         buttons = ipywidgets.HBox([self._refresh, self._live])
         buttons.add_class("rx-buttons")
         self.box = ipywidgets.VBox(
-            [html.stylesheet(), html.title("Devices"), buttons, self._state, self._table, self._readings]
+            [html.PanelFrame(), html.title("Devices"), buttons, self._state, self._table, self._readings]
         )
         self.box.add_class("rx-panel").add_class("rx-devices")
         self._refresh.on_click(lambda _: self.refresh())

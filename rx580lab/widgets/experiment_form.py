@@ -85,7 +85,7 @@ class _Form:
         n_points = len(self.spec.points())
         box = ipywidgets.VBox(
             [
-                html.stylesheet(),
+                html.PanelFrame(),
                 html.title(f"Experiment: {model.title}"),
                 ipywidgets.HTML(html.paragraph(f"{model.question} ({n_points} points; small: "
                                                f"{len(self.spec.points(ci=True))})")),

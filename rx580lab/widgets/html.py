@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import anywidget
 import ipywidgets
 from markupsafe import Markup, escape
 
-__all__ = ["details", "paragraph", "preformatted", "state", "stylesheet", "table", "title"]
+__all__ = ["PanelFrame", "details", "paragraph", "preformatted", "state", "table", "title"]
 
 # Palette of the report's pictures: told apart by the colour-blind, light first. Fallbacks stand where a front end has
 # no JupyterLab variables.
@@ -38,6 +39,8 @@ _CSS = """
 .rx-panel summary { cursor: pointer; }
 .rx-panel :focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 2px; }
 .rx-panel input, .rx-panel select, .rx-panel textarea { color: var(--jp-ui-font-color1, #222); }
+/* The menus' own arrow: ipywidgets paints a dark one, which the dark theme swallows. */
+.rx-panel select:not([multiple]) { appearance: auto; background-image: none !important; padding-right: 4px; }
 .rx-panel textarea { font-family: var(--jp-code-font-family, monospace); tab-size: 4; }
 .rx-panel input::placeholder { color: var(--jp-ui-font-color1, #222); opacity: .75; }
 .rx-panel .rx-buttons { gap: 6px; align-items: center; flex-wrap: wrap; }
@@ -57,9 +60,35 @@ _CSS = """
 _LOOKS = {"good": "rx-good", "bad": "rx-bad", "busy": "rx-busy", "": ""}
 
 
-def stylesheet() -> ipywidgets.HTML:
-    """The panels' style, as a widget that shows nothing itself."""
-    return ipywidgets.HTML(f"<style>{_CSS}</style>", layout=ipywidgets.Layout(display="none"))
+# JupyterLab takes arrow keys, Enter and letters for its own commands unless the focused element says otherwise; menus
+# and lists could not be operated by keyboard then.
+_ESM = """
+function render({ el }) {
+  el.style.display = "none";
+  const mark = (panel) => {
+    for (const each of panel.querySelectorAll("select, input, button, summary, a, [tabindex]"))
+      each.setAttribute("data-lm-suppress-shortcuts", "true");
+  };
+  let observer = null;
+  const begin = (left) => {
+    const panel = el.closest(".rx-panel");
+    if (!panel) { if (left) requestAnimationFrame(() => begin(left - 1)); return; }
+    mark(panel);
+    observer = new MutationObserver(() => mark(panel));
+    observer.observe(panel, { childList: true, subtree: true });
+  };
+  begin(600);
+  return () => observer && observer.disconnect();
+}
+export default { render };
+"""
+
+
+class PanelFrame(anywidget.AnyWidget):
+    """The first child of a panel: shows nothing, brings the panels' style, and leaves keys to the controls."""
+
+    _esm = _ESM
+    _css = _CSS
 
 
 def title(words: str) -> ipywidgets.HTML:

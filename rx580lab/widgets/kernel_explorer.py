@@ -122,9 +122,7 @@ class _Explorer:
             description="Build and run", button_style="primary", tooltip="Build, check against the oracle, time"
         )
         self._cancel = ipywidgets.Button(description="Cancel", disabled=True, tooltip="End the running child process")
-        self._new_roofs = ipywidgets.Button(
-            description="Measure the roofs again", tooltip="Run, and take this device's roofs anew"
-        )
+        self._new_roofs = ipywidgets.Button(description="New roofs", tooltip="Run, and take this device's roofs anew")
         self._about = ipywidgets.HTML()
         self._sliders = ipywidgets.VBox()
         self._state = ipywidgets.HTML(html.state("Ready", "Build and run starts it"))
@@ -141,7 +139,7 @@ class _Explorer:
         buttons.add_class("rx-buttons")
         box = ipywidgets.VBox(
             [
-                html.stylesheet(),
+                html.PanelFrame(),
                 html.title(f"Kernel explorer: {self.spec.name}"),
                 ipywidgets.HTML(html.paragraph(self.spec.summary)),
                 ipywidgets.HBox([self._template, self._device]),

@@ -82,7 +82,7 @@ class _Browser:
         self._links = ipywidgets.VBox()
         box = ipywidgets.VBox(
             [
-                html.stylesheet(),
+                html.PanelFrame(),
                 html.title("Runs"),
                 ipywidgets.HBox([self._refresh]),
                 ipywidgets.HBox(list(self._filters.values())).add_class("rx-buttons"),

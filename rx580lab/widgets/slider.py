@@ -21,6 +21,8 @@ function render({ model, el }) {
   const input = document.createElement("input");
   const shown = document.createElement("output");
   input.type = "range"; input.min = 0; input.step = 1;
+  // JupyterLab would take the arrow keys for moving among cells; it looks at the focused element first.
+  input.setAttribute("data-lm-suppress-shortcuts", "true");
   label.append(name, input);
   el.append(label, shown);
   const draw = () => {

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -42,6 +45,29 @@ def test_a_slider_moves_and_the_result_changes() -> None:
     assert "TILE_M=24" in text(panel)
     # The first attempt stays in the list, with its time.
     assert re.search(r"2 cpu PER_ITEM_M=6 TILE_M=24 .* right [\d.]+ µs .* 1 cpu PER_ITEM_M=6 TILE_M=48", text(panel))
+
+
+def test_the_last_of_many_moves_counts_and_only_one_process_works() -> None:
+    panel = explorer()
+    edited(panel, "__kernel", "__kernel ")  # an edited roof op measures no roofs: seconds less
+    assert "Done" in run_to_end(panel, "Build and run")
+    for value in (16384, 262144, 65536, 16384):
+        control(panel, "TILE").value = value
+        control(panel, "Build and run").click()
+        assert len({process.pid for process in children_of(MODULE)}) <= 1
+    wait_for(panel, "TILE=16384 STREAM_FROM=8388608 65536 right")
+    ended(panel)
+    assert "global=(4,)" in text(panel)
+    assert children_of(MODULE) == []
+
+
+def test_run_on_change_can_be_off() -> None:
+    panel = explorer()
+    edited(panel, "__kernel", "__kernel ")
+    control(panel, "Run on change").value = False
+    assert "Done" in run_to_end(panel, "Build and run")
+    control(panel, "TILE").value = 16384
+    assert [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)] == []
 
 
 def test_nothing_is_built_by_only_looking() -> None:
@@ -155,9 +181,6 @@ def test_no_process_outlives_the_notebook(tmp_path: Path) -> None:
         "print(child.pid, flush=True)\n"
         "time.sleep(600)\n"
     )
-    import subprocess
-    import sys
-
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as notebook:
         assert notebook.stdout is not None
         child = psutil.Process(int(notebook.stdout.readline()))
