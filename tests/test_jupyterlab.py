@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import nbformat
 import pytest
 
 from rx580lab.report import render_run
@@ -20,9 +22,14 @@ from tests.requirements import require
 from tests.tree import ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 TOUR = "notebooks/tour/01_quickstart.ipynb"
+PANELS = {
+    "kernel": 'rx.widgets.kernel("gemm", template="cpu", shape="96x96x96")',
+    "devices": "rx.widgets.devices()",
+    "runs": "rx.widgets.runs()",
+}
 LOOPBACK = {"127.0.0.1", "localhost"}
 
 
@@ -55,6 +62,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The tour and one finished run."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks/tour", folder / "notebooks/tour")
+    for name, code in PANELS.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"import rx580lab as rx\n\n{code}")])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+        nbformat.write(notebook, folder / f"{name}.ipynb")
     render_run(synthetic.gemm_run(folder / "reports"))
     with running_lab(folder) as found:
         yield found
@@ -141,3 +152,88 @@ def report_opens(page: Page) -> None:
     page.keyboard.press("Enter")
     frame.locator("#verdict").wait_for()
     assert frame.locator("script").count() == 0
+
+
+def panel_of(browser: Browser, lab: Lab, name: str, seen: Seen) -> tuple[Page, Locator]:
+    """A notebook with one panel, run."""
+    page = opened(browser, lab, f"/lab/tree/{name}.ipynb?token={lab.token}&reset", seen)
+    run_all(page)
+    panel = page.locator(f".rx-{name}")
+    panel.wait_for()
+    return page, panel
+
+
+def press(panel: Locator, button: str) -> None:
+    """A button of a panel, by keyboard."""
+    found = panel.get_by_role("button", name=re.compile(rf"^\W*{button}$"))  # an icon is part of a button's name
+    found.focus()
+    found.press("Enter")
+
+
+def says(panel: Locator, words: str, timeout_s: float = 120) -> None:
+    """Waits until the panel shows ``words``, a regular expression."""
+    from playwright.sync_api import expect
+
+    expect(panel).to_contain_text(re.compile(words, re.DOTALL), timeout=timeout_s * 1000)
+
+
+def test_a_slider_moves_by_keyboard_and_the_result_changes(browser: Browser, lab: Lab) -> None:
+    seen = Seen()
+    page, panel = panel_of(browser, lab, "kernel", seen)
+    slider = panel.get_by_role("slider").first
+    before = slider.get_attribute("aria-valuetext")
+    press(panel, "Build and run")
+    says(panel, rf"Tried so far.*\b\w+={before}\b.*\d\s(ns|µs|ms)")
+    slider.focus()
+    slider.press("ArrowLeft")
+    after = slider.get_attribute("aria-valuetext")
+    assert after != before
+    says(panel, rf"Tried so far.*={after}\b.*\d\s(ns|µs|ms).*={before}\b")
+    assert panel.locator(".rx-bad").count() == 0
+    assert seen.foreign == []
+    assert seen.complaints == []
+    page.close()
+
+
+def test_a_kernel_with_a_mistake_says_where_and_the_notebook_lives_on(browser: Browser, lab: Lab) -> None:
+    seen = Seen()
+    page, panel = panel_of(browser, lab, "kernel", seen)
+    panel.get_by_role("checkbox", name="Edit the source").check()
+    source = panel.locator("textarea")
+    source.fill(source.input_value().replace("{", "{ this is no C;", 1))
+    press(panel, "Build and run")
+    says(panel, r"error: .*this")
+    run_all(page)
+    panel.wait_for()
+    assert seen.complaints == []
+    page.close()
+
+
+def test_a_run_starts_shows_progress_and_is_cancelled(browser: Browser, lab: Lab) -> None:
+    seen = Seen()
+    page = opened(browser, lab, f"/lab/tree/{TOUR}?token={lab.token}&reset", seen)
+    run_all(page)
+    panel = page.locator(".rx-experiment")
+    panel.scroll_into_view_if_needed()
+    press(panel, "Run")
+    says(panel, r"Running.*point 1 of \d+: cell \d+ of \d+")
+    press(panel, "Cancel")
+    says(panel, r"Cancelled")
+    assert panel.get_by_role("button", name="Run", exact=True).is_enabled()
+    assert seen.foreign == []
+    assert seen.complaints == []
+    page.close()
+
+
+def test_devices_and_runs_are_shown(browser: Browser, lab: Lab) -> None:
+    seen = Seen()
+    page, panel = panel_of(browser, lab, "devices", seen)
+    says(panel, "pocl/")
+    press(panel, "Refresh")
+    says(panel, "pocl/")
+    page.close()
+    page, panel = panel_of(browser, lab, "runs", seen)
+    says(panel, "gemm")
+    assert seen.foreign == []
+    assert seen.complaints == []
+    page.close()
