@@ -1,12 +1,8 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
-import psutil
 import pytest
 
 import rx580lab as rx
@@ -167,22 +163,3 @@ def test_every_control_has_a_name_and_says_what_it_does() -> None:
         if hasattr(each, "description") and type(each).__name__ != "HTML":
             assert each.description, each
             assert each.tooltip, each.description
-
-
-def test_no_process_outlives_the_notebook(tmp_path: Path) -> None:
-    """The kernel of a notebook is killed while a panel's child is at work."""
-    script = tmp_path / "notebook.py"
-    script.write_text(
-        "import sys, time\n"
-        "from rx580lab.widgets.child import Child\n"
-        "request = dict(op='copy', template='cpu', params={}, shape={'N': 64}, device='pocl', n_samples=5,\n"
-        "               warmup_max_s=0.1, roofs=None, may_measure_roofs=True)\n"
-        "child = Child('rx580lab.widgets.kernel_process', request, lambda event: None, lambda ending: None)\n"
-        "print(child.pid, flush=True)\n"
-        "time.sleep(600)\n"
-    )
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as notebook:
-        assert notebook.stdout is not None
-        child = psutil.Process(int(notebook.stdout.readline()))
-        notebook.kill()
-    wait(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, None)
