@@ -49,6 +49,7 @@ def _shared_library(name: str) -> Callable[[], str | None]:
 
 
 REQUIREMENTS = {
+    "axe": Requirement(_python_package("axe_playwright_python"), "pip install -e '.[dev]'"),
     "chromium": Requirement(_program("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
     "clblast": Requirement(_shared_library("libclblast.so.1"), "apt-get install libclblast1"),
     "jupyterlab": Requirement(_python_package("jupyterlab"), "pip install -e '.[lab]'"),

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ import nbformat
 import pytest
 
 from rx580lab.report import render_run
+from tests.accessibility import faults
 from tests.jupyter.lab import Lab, running_lab
 from tests.report import synthetic
 from tests.report.test_browser import FLAGS
@@ -57,15 +59,20 @@ class Seen:
         )
 
 
+def write_panels(folder: Path, panels: dict[str, str]) -> None:
+    """A notebook for each panel: its name -> the expression that makes it."""
+    for name, code in panels.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"import rx580lab as rx\n\n{code}")])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The tour and one finished run."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks/tour", folder / "notebooks/tour")
-    for name, code in PANELS.items():
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"import rx580lab as rx\n\n{code}")])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
-        nbformat.write(notebook, folder / f"{name}.ipynb")
+    write_panels(folder, PANELS)
     render_run(synthetic.gemm_run(folder / "reports"))
     with running_lab(folder) as found:
         yield found
@@ -125,6 +132,8 @@ def test_make_lab_opens_the_tour_and_it_runs_to_its_end(browser: Browser, lab: L
     assert [cell["source"] for cell in cells if cell["execution_count"] is None] == []
     assert [out for cell in cells for out in cell["outputs"] if out["output_type"] == "error"] == []
     report_opens(page)
+    assert faults(page, ".rx-experiment") == []
+    assert faults(page, ".rx-show:has(svg)") == []
     assert seen.foreign == []
     assert seen.complaints == []
     page.context.close()
@@ -190,6 +199,7 @@ def test_a_slider_moves_by_keyboard_and_the_result_changes(browser: Browser, lab
     assert after != before
     says(panel, rf"Tried so far.*={after}\b.*\d\s(ns|µs|ms).*={before}\b")
     assert panel.locator(".rx-bad").count() == 0
+    assert faults(page, ".rx-kernel") == []
     assert seen.foreign == []
     assert seen.complaints == []
     page.close()
@@ -231,9 +241,11 @@ def test_devices_and_runs_are_shown(browser: Browser, lab: Lab) -> None:
     says(panel, "pocl/")
     press(panel, "Refresh")
     says(panel, "pocl/")
+    assert faults(page, ".rx-devices") == []
     page.close()
     page, panel = panel_of(browser, lab, "runs", seen)
     says(panel, "gemm")
+    assert faults(page, ".rx-runs") == []
     assert seen.foreign == []
     assert seen.complaints == []
     page.close()

@@ -239,7 +239,7 @@ def _comparisons(items: Sequence[Comparison]) -> Html:
         )
         for item in items
     ]
-    return table(("who", "verdict", "speed", "", "because"), rows) if rows else Html("")
+    return table(("who", "verdict", "speed", "beside 1", "because"), rows) if rows else Html("")
 
 
 def check_badge(check: Check) -> Html:
