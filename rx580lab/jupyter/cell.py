@@ -47,6 +47,7 @@ class CellOptions:
     device: str | None = None
     define: list[str] = field(default_factory=list)
     option: list[str] = field(default_factory=list)
+    goes_wrong: bool = False
     help: bool = False
 
 
@@ -72,6 +73,7 @@ def _parser() -> _Parser:
     add("--device", metavar="VALUE", help="a Device; else the notebook's device, else the best one here")
     add("-D", dest="define", action="append", default=[], metavar="NAME=VALUE", help="a macro; VALUE is an expression")
     add("--option", action="append", default=[], metavar="TEXT", help="an option of the compiler: --option=-w")
+    add("--goes-wrong", action="store_true", help="it is meant to: the error is shown, not raised; none is an error")
     add("-h", "--help", action="store_true", help="show this text")
     return parser
 

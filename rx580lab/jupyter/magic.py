@@ -99,15 +99,22 @@ class OpenclCell:
 
     def __call__(self, line: str, cell: str) -> CellResult | None:
         """Runs one cell; errors of ours are shown in a few lines, without the way through this module."""
+        options = CellOptions()
         try:
-            return self._run(line, cell)
+            options = parse_line(line)
+            result = self._run(options, cell)
         except LabError as error:
             shown = f"{type(error).__name__}: {error}"
+            if options.goes_wrong:
+                sys.stdout.write(f"{shown}\n")
+                return None
             error.__dict__["_render_traceback_"] = lambda: shown.splitlines()
             raise error from None
+        if options.goes_wrong:
+            raise InputError("%%opencl", "expected this cell to go wrong, as its first line says, got no error")
+        return result
 
-    def _run(self, line: str, cell: str) -> CellResult | None:
-        options = parse_line(line)
+    def _run(self, options: CellOptions, cell: str) -> CellResult | None:
         if options.help:
             sys.stdout.write(usage())
             return None

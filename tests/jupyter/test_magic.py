@@ -209,6 +209,14 @@ def test_the_process_writes_errors_of_ours_as_data(tmp_path: Path, pocl: Device)
     assert answer["error"]["kind"] == "DeviceNotFound"
 
 
+def test_a_cell_that_is_meant_to_go_wrong_must(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    done = shell.run_cell("%%opencl --goes-wrong\n__kernel void f(__global float *y) { y[0] = z; }")
+    assert done.success
+    assert "line 2, column 45: error: use of undeclared identifier 'z'" in capsys.readouterr().out
+    with pytest.raises(InputError, match="expected this cell to go wrong"):
+        ran(shell, "--goes-wrong", SCALE)
+
+
 def test_values_may_hold_blanks_in_quotes() -> None:
     assert parse_line('--args "x + 1" y').args == ["x + 1", "y"]
 
