@@ -24,7 +24,7 @@ CORE := $(VENV)/.installed-core$(if $(shell command -v ld),,-linker)-$(STATE)
 LAB := $(VENV)/.installed-lab-$(STATE)
 DEV := $(VENV)/.installed-dev-$(STATE)
 
-.PHONY: help env report test lab check ci clean
+.PHONY: help env report test lab check ci pictures clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,8 +39,8 @@ report: $(CORE) ## measure this machine's OpenCL device; the last line is the re
 test: $(DEV) ## the test suite, notebooks included
 	@$(BIN)/python -m pytest
 
-lab: $(LAB) ## open the notebooks in JupyterLab
-	@$(BIN)/python -m jupyterlab
+lab: $(LAB) ## open JupyterLab at the tour; it asks the network for nothing
+	@$(BIN)/python -m rx580lab.jupyter
 
 check: $(DEV) ## style, types, layers and the house rules, without the suite
 	@$(BIN)/ruff check .
@@ -52,6 +52,9 @@ check: $(DEV) ## style, types, layers and the house rules, without the suite
 ci: check test ## all that .ci/run holds a change to: `make test`, then the slow tiers
 	@$(BIN)/python -m rx580lab.selftest.sanitize
 	@$(BIN)/rx580lab selftest --soak 60
+
+pictures: $(DEV) ## the README's pictures, from the newest whole run of `make report` and from JupyterLab
+	@$(BIN)/python -m tests.pictures
 
 clean: ## remove the environment and the tools' caches; runs under reports/ stay
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

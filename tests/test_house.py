@@ -20,7 +20,7 @@ TOP = {
 }  # fmt: skip
 # High to low; what stands in one row does not import each other.
 LAYERS = (
-    ("cli", "widgets"),
+    ("cli", "jupyter", "widgets"),
     ("experiment",),
     ("tune", "report", "loadgen", "security", "peers"),
     ("measure",),
@@ -225,9 +225,11 @@ def test_the_layers_of_the_linter_are_those_of_the_design() -> None:
 def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     project = tomllib.loads(text_of(Path("pyproject.toml")))["project"]
     core = {distribution(line) for line in project["dependencies"]}
-    assert imported_distributions(PACKAGE) == core
-    dev = {distribution(line) for line in project["optional-dependencies"]["dev"]}
-    assert imported_distributions(tracked("tests/*.py")) <= core | dev
+    of_jupyter = tuple(path for path in PACKAGE if path.parts[1] in {"jupyter", "widgets"})
+    assert imported_distributions(tuple(path for path in PACKAGE if path not in of_jupyter)) == core
+    lab, dev = ({distribution(line) for line in project["optional-dependencies"][name]} for name in ("lab", "dev"))
+    assert imported_distributions(of_jupyter) - core == lab
+    assert imported_distributions(tracked("tests/*.py")) <= core | lab | dev
 
 
 def distribution(requirement: str) -> str:

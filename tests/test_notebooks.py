@@ -34,8 +34,8 @@ def parameters_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def plain_python(cell: dict[str, Any]) -> ast.Module:
-    """The cell without IPython's own lines."""
-    lines = source(cell).splitlines()
+    """The cell without IPython's own lines; nothing of a cell in another language, such as ``%%opencl``."""
+    lines = [] if source(cell).startswith("%%") else source(cell).splitlines()
     return ast.parse("\n".join(line for line in lines if not line.lstrip().startswith(("%", "!"))))
 
 

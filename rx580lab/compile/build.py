@@ -16,7 +16,7 @@ from rx580lab.compile.locate import Macro, kernel_source
 from rx580lab.device import Device, cache_dir, write_atomically
 from rx580lab.errors import BuildError
 
-__all__ = ["load_kernel", "load_source"]
+__all__ = ["load_kernel", "load_source", "load_sources"]
 
 # -cl-mad-enable lets a*b+c become one multiply-add, which every device here has; nothing else is relaxed by default.
 OPTIONS = ("-cl-std=CL1.2", "-cl-mad-enable")
@@ -41,16 +41,28 @@ def load_kernel(
 
 def load_source(device: Device, text: str, entry: str, options: Sequence[str] = (), *, where: str) -> Kernel:
     """The kernel ``entry`` of a source text; ``where`` names the text in messages."""
-    chosen = (*OPTIONS, *options)
-    key = (text, chosen)
-    program = device.kernel_cache.get(key)
-    if program is None:
-        program = device.kernel_cache[key] = _program(device, text, chosen, where)
+    program = _built(device, text, options, where)
     try:
         made = cl.Kernel(program, entry)
     except cl.Error as error:
         raise BuildError(where, f"expected a kernel named {entry!r} in it: {error}") from error
     return Kernel(device, program, made, f"{where}:{entry}")
+
+
+def load_sources(device: Device, text: str, options: Sequence[str] = (), *, where: str) -> dict[str, Kernel]:
+    """Every kernel of a source text, by name, as ``load_source`` gives one."""
+    program = _built(device, text, options, where)
+    return {made.function_name: Kernel(device, program, made, f"{where}:{made.function_name}")
+            for made in program.all_kernels()}  # fmt: skip
+
+
+def _built(device: Device, text: str, options: Sequence[str], where: str) -> Any:
+    chosen = (*OPTIONS, *options)
+    key = (text, chosen)
+    program = device.kernel_cache.get(key)
+    if program is None:
+        program = device.kernel_cache[key] = _program(device, text, chosen, where)
+    return program
 
 
 def binary_path(device: Device, text: str, options: Sequence[str]) -> Path:

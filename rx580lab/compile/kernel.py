@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyopencl as cl
@@ -13,7 +13,14 @@ import pyopencl as cl
 from rx580lab.device import Array, Device, Event
 from rx580lab.errors import InputError, LaunchFailed, LimitExceeded, ShapeError
 
-__all__ = ["Kernel", "Launch", "LocalBytes"]
+__all__ = ["Kernel", "Launch", "LocalBytes", "Parameter"]
+
+_SPACES: dict[Literal["global", "constant", "local", "private"], int] = {
+    "global": cl.kernel_arg_address_qualifier.GLOBAL,
+    "constant": cl.kernel_arg_address_qualifier.CONSTANT,
+    "local": cl.kernel_arg_address_qualifier.LOCAL,
+    "private": cl.kernel_arg_address_qualifier.PRIVATE,
+}
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,21 @@ class LocalBytes:
     """A ``__local`` pointer argument of ``n`` bytes."""
 
     n: int
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a kernel declares of one of its arguments: ``space`` is global, constant, local or private."""
+
+    name: str
+    type_name: str
+    space: Literal["global", "constant", "local", "private"]
+    is_const: bool
+
+    @property
+    def is_pointer(self) -> bool:
+        """Whether it takes an Array, or LocalBytes where its space is local."""
+        return self.type_name.endswith("*")
 
 
 class Kernel:
@@ -35,6 +57,34 @@ class Kernel:
         self._made = made
         info = cl.kernel_work_group_info.LOCAL_MEM_SIZE
         self._lds_bytes = int(made.get_work_group_info(info, device.cl_device))
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...] | None:
+        """What it declares; None where the driver kept nothing (``-cl-kernel-arg-info`` asks for it, at the build)."""
+        asked = cl.kernel_arg_info
+        spaces = {value: name for name, value in _SPACES.items()}
+        try:
+            return tuple(
+                Parameter(
+                    name=str(self._made.get_arg_info(place, asked.NAME)),
+                    type_name=str(self._made.get_arg_info(place, asked.TYPE_NAME)),
+                    space=spaces[self._made.get_arg_info(place, asked.ADDRESS_QUALIFIER)],
+                    is_const=bool(
+                        self._made.get_arg_info(place, asked.TYPE_QUALIFIER) & cl.kernel_arg_type_qualifier.CONST
+                    ),
+                )
+                for place in range(self._made.num_args)
+            )
+        except cl.Error:
+            return None
+
+    def _repr_html_(self) -> str:
+        from rx580lab.results.display import card, facts, quantity, table
+
+        found = self.parameters
+        rows = [(one.name, f"{one.space} {'const ' if one.is_const else ''}{one.type_name}") for one in found or ()]
+        known = {"device": self.device.selector, "local memory": quantity(self._lds_bytes, "bytes")}
+        return card(self.name, facts(known), *([table(("argument", "type"), rows)] if rows else []))
 
     def bind(self, global_size: Sequence[int], local_size: Sequence[int] | None, *args: Any) -> Launch:
         """A launch with its sizes and arguments fixed: cheap to enqueue many times.

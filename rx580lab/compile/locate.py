@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rx580lab.errors import BuildError
 
-__all__ = ["kernel_files", "kernel_source", "kernels_dir"]
+__all__ = ["expanded_source", "kernel_files", "kernel_source", "kernels_dir"]
 
 Macro = int | float | str
 
@@ -49,7 +49,17 @@ def kernel_source(name: str, macros: Mapping[str, Macro] | None = None) -> str:
         known = ", ".join(sorted(p.stem for p in root.glob("*.cl")))
         raise BuildError("compile", f"expected one of the kernels {known}, got {name!r}")
     defines = [_define(name, key, value) for key, value in (macros or {}).items()]
-    return "\n".join([*defines, _expanded(path, root / "include", set())]) + "\n"
+    text = path.read_text(encoding="utf-8")
+    return "\n".join([*defines, _expanded(text, path.name, 1, root / "include", set())]) + "\n"
+
+
+def expanded_source(text: str, name: str, macros: Mapping[str, Macro] | None = None, first_line: int = 1) -> str:
+    """A text of one's own as the compiler gets it, treated as ``kernel_source`` treats a file of ``kernels/``.
+
+    Messages call it ``name`` and number its lines from ``first_line``.
+    """
+    defines = [_define(name, key, value) for key, value in (macros or {}).items()]
+    return "\n".join([*defines, _expanded(text, name, first_line, kernels_dir() / "include", set())]) + "\n"
 
 
 def _define(kernel: str, key: str, value: Macro) -> str:
@@ -59,20 +69,18 @@ def _define(kernel: str, key: str, value: Macro) -> str:
     return f"#define {key} {text}"
 
 
-def _expanded(path: Path, include: Path, seen: set[Path]) -> str:
-    lines = [f'#line 1 "{path.name}"']
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+def _expanded(text: str, name: str, first_line: int, include: Path, seen: set[Path]) -> str:
+    lines = [f'#line {first_line} "{name}"']
+    for number, line in enumerate(text.splitlines(), start=first_line):
         found = _INCLUDE.match(line)
         if not found:
             lines.append(line)
             continue
         header = include / found.group(1)
         if not header.is_file():
-            raise BuildError(
-                "compile", f'{path.name}:{number}: expected a file of kernels/include, got "{found.group(1)}"'
-            )
+            raise BuildError("compile", f'{name}:{number}: expected a file of kernels/include, got "{found.group(1)}"')
         if header not in seen:
             seen.add(header)
-            lines.append(_expanded(header, include, seen))
-        lines.append(f'#line {number + 1} "{path.name}"')
+            lines.append(_expanded(header.read_text(encoding="utf-8"), header.name, 1, include, seen))
+        lines.append(f'#line {number + 1} "{name}"')
     return "\n".join(lines)

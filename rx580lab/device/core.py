@@ -220,3 +220,24 @@ class Device:
     def __repr__(self) -> str:
         limits = "" if self.emulated == Limits() else f", limits={self.emulated}"
         return f"Device({self.selector!r}, {self.device_class}, {self.compute_units} compute units{limits})"
+
+    def _repr_html_(self) -> str:
+        from rx580lab.results.display import badge, card, facts, quantity
+
+        limits = self.limits
+        held = ", ".join(name for name, value in self.emulated.as_dict().items() if value is not None)
+        return card(
+            self.selector,
+            facts(
+                {
+                    "device": f"{self.name} ({self.device_class}, {self.isa})",
+                    "compute units": self.compute_units,
+                    "memory": quantity(limits.memory_bytes, "bytes"),
+                    "largest array": quantity(limits.allocation_bytes, "bytes"),
+                    "local memory": f"{quantity(limits.lds_bytes, 'bytes')} a group of up to {limits.work_group}",
+                    "emulated": held or "no limit",
+                    "event clock": badge(self.event_clock_reason, "good" if self.event_clock else "warn"),
+                    "in use": f"{quantity(self.bytes_in_use, 'bytes')}, at most {quantity(self.bytes_peak, 'bytes')}",
+                }
+            ),
+        )

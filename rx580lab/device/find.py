@@ -87,8 +87,31 @@ class DeviceInfo:
             **{k: v for k, v in self.facts.items() if k not in {"platform", "index"}},
         }
 
+    def _repr_html_(self) -> str:
+        return DeviceList([self])._repr_html_()
 
-def list_devices(*, probe: bool = True) -> list[DeviceInfo]:
+
+class DeviceList(list[DeviceInfo]):
+    """Devices as found; a plain list that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        from rx580lab.results.display import badge, card, quantity, table
+
+        rows = []
+        for info in self:
+            state = (
+                badge("usable", "good")
+                if info.usable
+                else badge(info.reason, "plain" if info.usable is None else "bad")
+            )
+            memory = quantity(info.facts.get("memory_bytes"), "bytes")
+            rows.append((info.selector, info.name, info.device_class, info.isa, memory, state))
+        return card(
+            "OpenCL devices, best first", table(("selector", "device", "class", "family", "memory", "state"), rows)
+        )
+
+
+def list_devices(*, probe: bool = True) -> DeviceList:
     """All devices, best first: Polaris, other GPUs, PoCL, other CPUs, simulators, what does not work.
 
     With ``probe`` each one is tested in a child process (about 2 s the first time, then from a cache); without it
@@ -97,7 +120,7 @@ def list_devices(*, probe: bool = True) -> list[DeviceInfo]:
     found = _enumerate()
     if probe:
         found = [_probed(info) for info in found]
-    return sorted(found, key=_preference)
+    return DeviceList(sorted(found, key=_preference))
 
 
 def find_device(name: str | None) -> DeviceInfo:

@@ -96,6 +96,7 @@ def run_spec(
             raise
     if not stop.requested():
         _report(run.path, root)
+        _tell_baseline(run.path, root, progress)
     manifest = run.manifest
     text = f"{manifest.status}: {manifest.reason}" if manifest.reason else manifest.status
     progress(Progress("run_end", text, n_points=len(plans), status=manifest.status))
@@ -286,3 +287,20 @@ def _report(path: Path, root: Path) -> None:
 
     report.render_run(path)
     report.render_index(root)
+
+
+def _tell_baseline(path: Path, root: Path, progress: ProgressCallback) -> None:
+    """How the run stands against ``baseline/<experiment>.json``, if there is one; the report has it point by point."""
+    from rx580lab.report.compare import compare_with_baseline
+    from rx580lab.results.baseline import read_evidence
+
+    found = compare_with_baseline(read_evidence(path), root)
+    if found is None:
+        return
+    if isinstance(found, str):
+        words = found
+    else:
+        words = f"against the baseline (run {found.a.run}): {found.summary.removeprefix('B against A: ')}"
+        if not found.same_device:
+            words = f"another device or driver than the baseline's; {words}"
+    progress(Progress("note", words))

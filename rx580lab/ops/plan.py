@@ -76,6 +76,18 @@ class Template:
                 raise InputError(self.source, f"expected {constraint.reason}, got {merged}")
         return {name: int(value) for name, value in merged.items()}
 
+    def _repr_html_(self) -> str:
+        from rx580lab.results.display import card, facts, table
+
+        rows = [(name, value, _values(self.space.get(name, ()))) for name, value in self.default.items()]
+        conditions = {"runs where": self.precondition, "shaped for": self.preferred_class or "any device"}
+        rules = {f"rule {place}": one.reason for place, one in enumerate(self.constraints, start=1)}
+        return card(
+            f"{self.name} ({self.source}.cl)",
+            facts({**conditions, **rules}),
+            table(("macro", "default", "worth trying"), rows),
+        )
+
 
 @dataclass(frozen=True)
 class OpSpec:
@@ -108,6 +120,24 @@ class OpSpec:
     def default(self) -> dict[str, Params]:
         """Template -> macro -> default value."""
         return {template.name: template.default for template in self.templates}
+
+    def _repr_html_(self) -> str:
+        from rx580lab.results.display import card, table
+
+        rows = [
+            (
+                one.name,
+                one.preferred_class or "any device",
+                one.precondition,
+                ", ".join(f"{name}={value}" for name, value in one.default.items()),
+            )
+            for one in self.templates
+        ]
+        return card(f"{self.name}: {self.summary}", table(("template", "shaped for", "runs where", "default"), rows))
+
+
+def _values(values: tuple[int, ...]) -> str:
+    return ", ".join(map(str, values)) or "fixed"
 
 
 @dataclass

@@ -1,4 +1,7 @@
-"""``render_index``: all runs below the reports folder on one page, newest first, by experiment."""
+"""``render_index``: all runs below the reports folder on one page, newest first, by experiment.
+
+The page filters itself without a script: radio buttons, and style rules that look at which of them is checked.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from markupsafe import Markup
 
 from rx580lab.errors import ResultError
 from rx580lab.report.charts import sparkline
+from rx580lab.report.history import HISTORY_FILE, load_history, render_history
 from rx580lab.report.page import REPORT_FILE
-from rx580lab.report.style import metric_unit, templates
+from rx580lab.report.style import STATUS, metric_unit, templates
 from rx580lab.report.text import relative_link
 from rx580lab.report.view import device_name, headline, is_cpu, point_labels
 from rx580lab.results.files import atomic_write
@@ -41,6 +45,11 @@ class RunRow:
     #: Runs whose figures may stand in one history: same device, same size of run, same metric and sweep.
     family: tuple[str, ...]
 
+    @property
+    def status(self) -> str:
+        """The run's status, or "unreadable"."""
+        return self.manifest.status if self.manifest else "unreadable"
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -51,6 +60,7 @@ class Experiment:
     rows: tuple[RunRow, ...]
     spark: Markup | None
     n_drawn: int
+    history: str | None
 
     @property
     def title(self) -> str:
@@ -68,8 +78,41 @@ class Experiment:
         return next((row for row in self.rows if row.figure is not None), None)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """One radio button of a filter: what it shows, and the class that its rows have; "" is every row."""
+
+    key: str
+    label: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The filters of the page, each with "all" first; ``classes`` gives the classes of a row by its experiment."""
+
+    experiments: tuple[Choice, ...]
+    statuses: tuple[Choice, ...]
+    devices: tuple[Choice, ...]
+
+    @property
+    def groups(self) -> list[tuple[str, str, tuple[Choice, ...]]]:
+        """(name, legend, choices) of the filters that have something to choose."""
+        every = (("experiment", "Experiment", self.experiments), ("status", "Status", self.statuses),
+                 ("device", "Device", self.devices))  # fmt: skip
+        return [group for group in every if len(group[2]) > 2]
+
+    def classes(self, row: RunRow) -> str:
+        """The classes of a run's row, which the filters' rules go by."""
+        device = next((choice.key for choice in self.devices if choice.label == device_label(row)), "")
+        return f"run s-{row.status} {device}".strip()
+
+
 def render_index(reports_root: Path) -> Path:
-    """Write ``index.html`` into ``reports_root`` and give its path. A root without runs gets a page that says so."""
+    """Write ``index.html`` into ``reports_root`` and give its path. A root without runs gets a page that says so.
+
+    Each experiment with two readable runs or more gets its ``history.html`` drawn again as well.
+    """
     reports_root = Path(reports_root)
     target = reports_root / INDEX_FILE
     atomic_write(target, index_page(reports_root))
@@ -81,11 +124,54 @@ def index_page(reports_root: Path) -> str:
     groups: dict[tuple[str, str], list[RunRow]] = {}
     for run in runs(reports_root):
         groups.setdefault((run.path.parent.parent.name, run.path.parent.name), []).append(_row(run, reports_root))
-    experiments = [_experiment(place, kind, name, rows) for place, ((kind, name), rows) in enumerate(groups.items())]
-    return templates().get_template("index.html.j2").render(experiments=experiments)
+    experiments = [
+        _experiment(place, kind, name, rows, reports_root) for place, ((kind, name), rows) in enumerate(groups.items())
+    ]
+    return templates().get_template("index.html.j2").render(experiments=experiments, filters=filters(experiments))
 
 
-def _experiment(place: int, kind: str, name: str, rows: Sequence[RunRow]) -> Experiment:
+def filters(experiments: Sequence[Experiment]) -> Filters:
+    """What the runs can be filtered by, each choice with its number of runs; keys are safe in style rules."""
+    rows = [row for experiment in experiments for row in experiment.rows]
+    everything = Choice("", "all", len(rows))
+    statuses = [status for status in (*STATUS, "unreadable") if any(row.status == status for row in rows)]
+    devices = list(dict.fromkeys(device_label(row) for row in rows))
+    return Filters(
+        experiments=(
+            everything,
+            *(Choice(f"e-{place}", f"{each.kind}/{each.name}", len(each.rows))
+              for place, each in enumerate(experiments, start=1)),
+        ),
+        statuses=(
+            everything,
+            *(Choice(f"s-{each}", STATUS[each][1] if each in STATUS else each, sum(row.status == each for row in rows))
+              for each in statuses),
+        ),
+        devices=(
+            everything,
+            *(Choice(f"d-{place}", each, sum(device_label(row) == each for row in rows))
+              for place, each in enumerate(devices, start=1)),
+        ),
+    )  # fmt: skip
+
+
+def device_label(row: RunRow) -> str:
+    """A run's device as the filter names it."""
+    return row.device or "not recorded"
+
+
+def _history(reports_root: Path, kind: str, name: str, rows: Sequence[RunRow]) -> str | None:
+    """The link to the experiment's history, drawn again; None where there is too little to draw."""
+    if sum(row.figure is not None for row in rows) < 2:
+        return None
+    try:
+        render_history(reports_root, load_history(reports_root, kind, name))
+    except ResultError:
+        return None  # a run that was readable a moment ago is gone
+    return relative_link(kind, name, HISTORY_FILE)
+
+
+def _experiment(place: int, kind: str, name: str, rows: Sequence[RunRow], root: Path) -> Experiment:
     newest = next((row for row in rows if row.figure is not None), None)
     spark, alike = None, []
     if newest is not None and newest.figure is not None:
@@ -97,7 +183,7 @@ def _experiment(place: int, kind: str, name: str, rows: Sequence[RunRow]) -> Exp
             f"History of {newest.metric}",
             metric_unit(newest.metric or "", newest.figure.unit),
         )
-    return Experiment(kind, name, tuple(rows), spark, len(alike))
+    return Experiment(kind, name, tuple(rows), spark, len(alike), _history(root, kind, name, rows))
 
 
 def _row(run: RunFolder, root: Path) -> RunRow:

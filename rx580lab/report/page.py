@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from rx580lab.report import charts, quantities, roofline
+from rx580lab.report.compare import RunPair, compare_with_baseline, pair_parts
 from rx580lab.report.notebook import render_notebook
 from rx580lab.report.style import metric_unit, templates
 from rx580lab.report.text import plural
@@ -20,6 +21,7 @@ from rx580lab.report.view import (
     environment_groups,
     load_run,
 )
+from rx580lab.results.baseline import read_evidence
 from rx580lab.results.files import atomic_write
 from rx580lab.results.records import Achieved, Comparison, GateResult, Metric, Sensors
 
@@ -36,7 +38,9 @@ _SENSORS = (
 
 
 def render_run(run_path: Path) -> Path:
-    """Write ``report.html`` into the run folder and an HTML page beside each executed notebook; give the report's path.
+    """Write ``report.html`` into the run folder and two pages beside each executed notebook; give the report's path.
+
+    Where ``baseline/<experiment>.json`` lies in the same reports folder, the report says how the run compares with it.
 
     Runs that failed, were killed or still run are rendered as well. Files are replaced whole. Raises ResultError if
     the folder has no readable manifest, OSError if it cannot be written to.
@@ -49,13 +53,19 @@ def render_run(run_path: Path) -> Path:
             folder = run_path / "points" / view.entry.key
             title = f"{run.manifest.title or run.manifest.name}: {view.label}"
             notebooks[view.anchor] = render_notebook(folder / NOTEBOOK, folder / NOTEBOOK_PAGE, title)
+    baseline = compare_with_baseline(read_evidence(run_path), run_path.resolve().parent.parent.parent)
     report = run_path / REPORT_FILE
-    atomic_write(report, run_page(run, notebooks))
+    atomic_write(report, run_page(run, notebooks, baseline))
     return report
 
 
-def run_page(run: RunView, notebooks: Mapping[str, str | None] | None = None) -> str:
-    """The page as text. ``notebooks`` maps a point's anchor to why its notebook has no page of its own, or None."""
+def run_page(
+    run: RunView, notebooks: Mapping[str, str | None] | None = None, baseline: RunPair | str | None = None
+) -> str:
+    """The page as text. ``notebooks`` maps a point's anchor to why its notebook has no page of its own, or None;
+    ``baseline`` is the comparison with the baseline (as B), or why there is none to show.
+    """
+    pair = baseline if isinstance(baseline, RunPair) else None
     return (
         templates()
         .get_template("report.html.j2")
@@ -76,6 +86,9 @@ def run_page(run: RunView, notebooks: Mapping[str, str | None] | None = None) ->
             sensors=_sensor_table(run),
             missing=_missing(run),
             roof_styles=roofline.roof_styles,
+            pair=pair,
+            baseline_words=baseline if isinstance(baseline, str) else None,
+            **(pair_parts(pair) if pair else {}),
         )
     )
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rx580lab.errors import ResultError
+from rx580lab.results.display import manifest_html
 from rx580lab.results.files import atomic_write
 from rx580lab.results.points import read_point, read_record, write_point
 from rx580lab.results.process import host_name, is_alive, own_start
@@ -58,6 +59,12 @@ class RunFolder:
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
+
+    def _repr_html_(self) -> str | None:
+        try:
+            return manifest_html(self.manifest, str(self.path))
+        except ResultError:
+            return None  # a run without a readable manifest is shown by its path
 
     @classmethod
     def create(cls, root: Path, **fields: Any) -> RunFolder:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rx580lab.results import display
+
 SCHEMA_VERSION = 1
 
 Scalar = bool | int | float | str | None
@@ -34,6 +36,9 @@ class Interval(Record):
     confidence: float = 0.95
     n: int
 
+    def _repr_html_(self) -> str:
+        return display.interval_html(self)
+
 
 class Series(Record):
     """All samples of one contestant in one interleaved session. Nothing is dropped silently."""
@@ -54,6 +59,9 @@ class Series(Record):
     inner: int = Field(default=1, description="calls in one sample; samples_ns are per call")
     first_ns: float | None = Field(default=None, description="the first dispatch, left out of everything")
     shortfall: str | None = Field(default=None, description="why there are fewer samples than the protocol asked for")
+
+    def _repr_html_(self) -> str:
+        return display.series_html(self)
 
 
 class Check(Record):
@@ -80,6 +88,9 @@ class Comparison(Record):
     reason: str
     min_effect: float
     noise_floor: float | None
+
+    def _repr_html_(self) -> str:
+        return display.comparison_html(self)
 
 
 class NoiseFloor(Record):
@@ -205,6 +216,9 @@ class Point(Record):
     environment: Environment
     samples_sha256: str | None = Field(default=None, description="hash of samples.csv.gz; set when it is written")
 
+    def _repr_html_(self) -> str:
+        return display.point_html(self)
+
 
 class GateResult(Record):
     """One gate, applied to one point. ``enforced`` is False for a gate on speed under ``--ci``."""
@@ -259,3 +273,6 @@ class Manifest(Record):
     hashes: dict[str, str] = Field(description="spec, notebook, package, kernels, device -> sha256")
     points: list[PointEntry]
     gates: list[GateResult] = Field(default_factory=list)
+
+    def _repr_html_(self) -> str:
+        return display.manifest_html(self)

@@ -10,7 +10,11 @@ import nbformat
 import pytest
 
 from rx580lab.report import render_index, render_run
+from rx580lab.report.compare import render_compare
+from rx580lab.results.baseline import baseline_from, write_baseline
+from rx580lab.results.folder import RunFolder
 from tests.report import synthetic
+from tests.report.test_compare import hostile_pair, on_driver, one_run, pair_of
 from tests.report.test_notebook import HOSTILE
 from tests.report.test_page import hostile_run
 from tests.requirements import require
@@ -47,8 +51,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("reports")
     run, hostile = synthetic.gemm_run(root), hostile_run(root)
     notebook = hostile / "points/a1/executed.ipynb"
-    notebook.write_text(nbformat.writes(synthetic.notebook(hostile=HOSTILE)), encoding="utf-8")
+    executed = synthetic.notebook(hostile=f"{HOSTILE} $a_b$ $\\text{{{HOSTILE}}}$")
+    notebook.write_text(nbformat.writes(executed), encoding="utf-8")
+    first, later = one_run(root, name="again"), one_run(root, name="again", lab=1.1, seed=900, on=on_driver("7.0"))
+    write_baseline(root, baseline_from(RunFolder.open(first)))
     return {
+        "compare": render_compare(pair_of(first, later), root),
+        "hostile compare": render_compare(hostile_pair(root), root / "hostile.html"),
+        "baseline": render_run(later),
+        "history": root / "bench/again/history.html",
+        "hostile history": root / "bench/gemm/history.html",
+        "notebook with code": hostile / "points/a1/executed-code.html",
         "report": render_run(run),
         "hostile": render_run(hostile),
         "notebook": hostile / "points/a1/executed.html",
@@ -58,7 +71,21 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("name", ["report", "hostile", "notebook", "index"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "report",
+        "hostile",
+        "notebook",
+        "notebook with code",
+        "index",
+        "compare",
+        "hostile compare",
+        "baseline",
+        "history",
+        "hostile history",
+    ],
+)
 def test_pages_ask_for_nothing_complain_of_nothing_and_fit(
     browser: Browser, pages: dict[str, Path], name: str, width: int, scheme: Literal["light", "dark"]
 ) -> None:
@@ -80,6 +107,16 @@ def test_pages_ask_for_nothing_complain_of_nothing_and_fit(
     page.close()
 
 
+@pytest.mark.parametrize("name", ["compare", "history", "index", "baseline"])
+def test_text_of_the_pages_about_several_runs_is_readable(browser: Browser, pages: dict[str, Path], name: str) -> None:
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        page = browser.new_page(color_scheme=scheme)
+        page.goto(pages[name].as_uri())
+        assert page.evaluate(_CONTRAST) >= 4.5
+        page.close()
+
+
 def test_text_is_readable_and_pictures_have_colour_in_both_schemes(browser: Browser, pages: dict[str, Path]) -> None:
     fills = {}
     schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -96,8 +133,28 @@ def test_text_is_readable_and_pictures_have_colour_in_both_schemes(browser: Brow
     assert not set(fills["light"]) & set(fills["dark"])
 
 
+def test_the_index_filters_itself_by_mouse_and_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(pages["index"].as_uri())
+    rows, sections = page.locator("tr.run:visible"), page.locator("section.experiment:visible")
+    everything = rows.count()
+    note = page.get_by_text("A filter is on")
+    assert not note.is_visible()
+    page.get_by_label("bench/again").check()
+    assert (rows.count(), sections.count(), note.is_visible()) == (2, 1, True)
+    page.get_by_role("group", name="Experiment").get_by_label("all").check()
+    assert (rows.count(), note.is_visible()) == (everything, False)
+    page.locator("#f-status-all").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#f-status-s-ok").is_checked()
+    assert set(rows.evaluate_all("rows => rows.map(row => row.classList.contains('s-ok'))")) == {True}
+    assert 0 < rows.count() < everything
+    assert page.locator("section.experiment:visible:not(:has(tr.run:visible))").count() == 0
+    page.close()
+
+
 @pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("name", ["report", "hostile"])
+@pytest.mark.parametrize("name", ["report", "hostile", "history"])
 def test_words_in_pictures_do_not_run_into_each_other(
     browser: Browser, pages: dict[str, Path], name: str, width: int
 ) -> None:

@@ -50,7 +50,9 @@ def test_runs_are_grouped_by_experiment_newest_first_with_headline_and_link(tmp_
     assert first.endswith("1 of 1 1 of 1")
     assert "0.970×" in second
     assert "no page yet" in second
-    assert [str(link["href"]) for link in gemm.select("a")] == [f"bench/gemm/{new.name}/report.html"]
+    links = [str(link["href"]) for link in gemm.select("a")]
+    assert links == ["bench/gemm/history.html", f"bench/gemm/{new.name}/report.html"]
+    assert_self_contained((tmp_path / links[0]).read_text(encoding="utf-8"))
     assert (tmp_path / f"bench/gemm/{new.name}/report.html").is_file()
     assert old.name not in str(gemm.select("a"))
 
@@ -101,3 +103,42 @@ def test_an_empty_root_says_so(tmp_path: Path, exists: bool) -> None:
     if exists:
         root.mkdir()
     assert "No run is here yet." in index(root)[0]
+
+
+def test_runs_can_be_filtered_by_what_tells_them_apart(tmp_path: Path) -> None:
+    one_run(tmp_path, 1.0, on="polaris10")
+    one_run(tmp_path, 1.0, name="softmax")
+    synthetic.write_run(tmp_path, [(synthetic.entry("a1"), None)], status="killed", reason="process 7 ended")
+    _, soup = index(tmp_path)
+    shown = {
+        fieldset.legend.get_text(): [
+            re.sub(r"\s+", " ", option.get_text(" ")).strip() for option in fieldset.select(".option")
+        ]
+        for fieldset in soup.select("fieldset")
+        if fieldset.legend
+    }
+    assert shown == {
+        "Experiment": ["all 3", "bench/gemm 2", "bench/softmax 1"],
+        "Status": ["all 3", "ok 2", "killed 1"],
+        "Device": ["all 3", "not recorded 1", "polaris10 1", "cpu-znver3-AMD EPYC Processor 1"],
+    }
+    assert [str(radio["id"]) for radio in soup.select("input[checked]")] == [
+        "f-experiment-all",
+        "f-status-all",
+        "f-device-all",
+    ]
+    (killed,) = soup.select("tr.s-killed")
+    assert "process 7 ended" in killed.get_text()
+
+
+def test_one_experiment_on_one_device_needs_no_filter(tmp_path: Path) -> None:
+    one_run(tmp_path, 1.0)
+    _, soup = index(tmp_path)
+    assert not soup.select("fieldset, input")
+
+
+def test_one_run_has_no_history(tmp_path: Path) -> None:
+    one_run(tmp_path, 1.0)
+    _, soup = index(tmp_path)
+    assert not soup.select("a[href$='history.html']")
+    assert not (tmp_path / "bench/gemm/history.html").exists()

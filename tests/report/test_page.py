@@ -142,6 +142,7 @@ def test_raw_data_is_listed_with_its_hash_and_the_notebook_is_linked(gemm_page: 
         assert f'href="points/a1/{name}"' in page
         assert f"sha256 {sha}" in page
     assert 'href="points/a1/executed.html"' in page
+    assert 'href="points/a1/executed-code.html"' in page
     for link in soup_of(page).select("a[href]"):
         target = str(link["href"])
         if not target.startswith("#"):
