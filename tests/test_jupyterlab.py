@@ -69,11 +69,12 @@ def write_panels(folder: Path, panels: dict[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """The tour and one finished run."""
+    """The tour and two finished runs."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks/tour", folder / "notebooks/tour")
     write_panels(folder, PANELS)
-    render_run(synthetic.gemm_run(folder / "reports"))
+    for _ in range(2):
+        render_run(synthetic.gemm_run(folder / "reports"))
     with running_lab(folder) as found:
         yield found
 
@@ -172,9 +173,12 @@ def panel_of(browser: Browser, lab: Lab, name: str, seen: Seen) -> tuple[Page, L
     return page, panel
 
 
-def press(panel: Locator, button: str) -> None:
-    """A button of a panel, by keyboard."""
+def press(panel: Locator, button: str, by: str = "keyboard") -> None:
+    """A button of a panel, by keyboard or by mouse."""
     found = panel.get_by_role("button", name=re.compile(rf"^\W*{button}$"))  # an icon is part of a button's name
+    if by == "mouse":
+        found.click()
+        return
     found.focus()
     found.press("Enter")
 
@@ -219,15 +223,37 @@ def test_a_kernel_with_a_mistake_says_where_and_the_notebook_lives_on(browser: B
     page.close()
 
 
-def test_a_run_starts_shows_progress_and_is_cancelled(browser: Browser, lab: Lab) -> None:
+def test_a_slider_is_moved_by_mouse_and_the_result_changes(browser: Browser, lab: Lab) -> None:
+    seen = Seen()
+    page, panel = panel_of(browser, lab, "kernel", seen)
+    slider = panel.get_by_role("slider").first
+    slider.scroll_into_view_if_needed()
+    before = slider.get_attribute("aria-valuetext")
+    box = slider.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 8, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 4, box["y"] + box["height"] / 2, steps=8)
+    page.mouse.up()
+    after = slider.get_attribute("aria-valuetext")
+    assert after != before
+    press(panel, "Build and run", "mouse")
+    says(panel, rf"Tried so far.*={after}\b.*right\d")
+    assert seen.foreign == []
+    assert seen.complaints == []
+    page.close()
+
+
+@pytest.mark.parametrize("by", ["keyboard", "mouse"])
+def test_a_run_starts_shows_progress_and_is_cancelled(browser: Browser, lab: Lab, by: str) -> None:
     seen = Seen()
     page = opened(browser, lab, f"/lab/tree/{TOUR}?token={lab.token}&reset", seen)
     run_all(page)
     panel = page.locator(".rx-experiment")
     panel.scroll_into_view_if_needed()
-    press(panel, "Run")
+    press(panel, "Run", by)
     says(panel, r"Running.*point 1 of \d+: cell \d+ of \d+")
-    press(panel, "Cancel")
+    press(panel, "Cancel", by)
     says(panel, r"Cancelled")
     assert panel.get_by_role("button", name="Run", exact=True).is_enabled()
     assert seen.foreign == []
@@ -246,6 +272,21 @@ def test_devices_and_runs_are_shown(browser: Browser, lab: Lab) -> None:
     page, panel = panel_of(browser, lab, "runs", seen)
     says(panel, "gemm")
     assert faults(page, ".rx-runs") == []
+    assert seen.foreign == []
+    assert seen.complaints == []
+    page.close()
+
+
+def test_runs_are_compared_and_a_report_opens_by_mouse(browser: Browser, lab: Lab) -> None:
+    seen = Seen()
+    page, panel = panel_of(browser, lab, "runs", seen)
+    entries = panel.locator("select[multiple] option")
+    entries.nth(0).click()
+    says(panel, r"Failed: oracle")  # the made-up run has a wrong output, and says so before all else
+    entries.nth(1).click(modifiers=["Control"])
+    says(panel, r"Compared.*SAME at \d+ of \d+")
+    panel.get_by_role("link", name="Open report").first.click()
+    page.frame_locator(".jp-HTMLViewer iframe").locator("#verdict").wait_for()
     assert seen.foreign == []
     assert seen.complaints == []
     page.close()
