@@ -20,7 +20,7 @@ __all__ = ["CURE", "linker_identity", "use_zig_linker", "zig_available", "zig_pa
 CURE = (
     "PoCL links every kernel with `ld`, which it did not find or could not use. Either install it "
     "(Debian, Ubuntu: apt install binutils libgcc-12-dev libc6-dev; Fedora: dnf install gcc), "
-    "or let zig link: pip install 'rx580lab[linker]'"
+    "or let zig link: pip install ziglang==0.13.0"
 )
 
 # LLD resolves PoCL's builtins by itself; these libraries come with a compiler that such a machine lacks.
