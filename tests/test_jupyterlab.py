@@ -261,12 +261,23 @@ def test_a_run_starts_shows_progress_and_is_cancelled(browser: Browser, lab: Lab
     page.close()
 
 
+def readings_at(panel: Locator) -> str:
+    """When the device panel last read its sensors."""
+    found = re.search(r"Readings of pocl/\S+ at (\d\d:\d\d:\d\d) UTC", panel.inner_text())
+    assert found is not None, panel.inner_text()
+    return found.group(1)
+
+
 def test_devices_and_runs_are_shown(browser: Browser, lab: Lab) -> None:
     seen = Seen()
     page, panel = panel_of(browser, lab, "devices", seen)
     says(panel, "pocl/")
     press(panel, "Refresh")
     says(panel, "pocl/")
+    press(panel, "Live", "mouse")
+    first = readings_at(panel)
+    says(panel, rf"Readings of pocl/\S+ at (?!{first})\d\d:\d\d:\d\d UTC")
+    press(panel, "Live", "mouse")
     assert faults(page, ".rx-devices") == []
     page.close()
     page, panel = panel_of(browser, lab, "runs", seen)
