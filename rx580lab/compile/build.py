@@ -11,7 +11,7 @@ from typing import Any
 
 import pyopencl as cl
 
-from rx580lab.compile.kernel import Kernel
+from rx580lab.compile.kernel import Build, Kernel
 from rx580lab.compile.locate import Macro, kernel_source
 from rx580lab.device import Device, cache_dir, write_atomically
 from rx580lab.errors import BuildError
@@ -46,14 +46,15 @@ def load_source(device: Device, text: str, entry: str, options: Sequence[str] = 
         made = cl.Kernel(program, entry)
     except cl.Error as error:
         raise BuildError(where, f"expected a kernel named {entry!r} in it: {error}") from error
-    return Kernel(device, program, made, f"{where}:{entry}")
+    return Kernel(device, program, made, Build(where, entry, text, (*OPTIONS, *options)))
 
 
 def load_sources(device: Device, text: str, options: Sequence[str] = (), *, where: str) -> dict[str, Kernel]:
     """Every kernel of a source text, by name, as ``load_source`` gives one."""
     program = _built(device, text, options, where)
-    return {made.function_name: Kernel(device, program, made, f"{where}:{made.function_name}")
-            for made in program.all_kernels()}  # fmt: skip
+    chosen = (*OPTIONS, *options)
+    names = {made.function_name: made for made in program.all_kernels()}
+    return {name: Kernel(device, program, made, Build(where, name, text, chosen)) for name, made in names.items()}
 
 
 def _built(device: Device, text: str, options: Sequence[str], where: str) -> Any:

@@ -13,7 +13,7 @@ import pyopencl as cl
 from rx580lab.device import Array, Device, Event
 from rx580lab.errors import InputError, LaunchFailed, LimitExceeded, ShapeError
 
-__all__ = ["Kernel", "Launch", "LocalBytes", "Parameter"]
+__all__ = ["Build", "Kernel", "Launch", "LocalBytes", "Parameter"]
 
 _SPACES: dict[Literal["global", "constant", "local", "private"], int] = {
     "global": cl.kernel_arg_address_qualifier.GLOBAL,
@@ -21,6 +21,16 @@ _SPACES: dict[Literal["global", "constant", "local", "private"], int] = {
     "local": cl.kernel_arg_address_qualifier.LOCAL,
     "private": cl.kernel_arg_address_qualifier.PRIVATE,
 }
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a kernel was built from: entry point, source with its macros and includes, options; ``where`` names it."""
+
+    where: str
+    entry: str
+    text: str
+    options: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -48,11 +58,12 @@ class Parameter:
 class Kernel:
     """One entry point of a built program. Get it by ``load_kernel``; safe to share, as each launch has its own copy."""
 
-    __slots__ = ("_lds_bytes", "_made", "_program", "device", "name")
+    __slots__ = ("_lds_bytes", "_made", "_program", "build", "device", "name")
 
-    def __init__(self, device: Device, program: Any, made: Any, name: str) -> None:
+    def __init__(self, device: Device, program: Any, made: Any, build: Build) -> None:
         self.device = device
-        self.name = name
+        self.name = f"{build.where}:{build.entry}"
+        self.build = build
         self._program = program
         self._made = made
         info = cl.kernel_work_group_info.LOCAL_MEM_SIZE
@@ -106,7 +117,7 @@ class Kernel:
             made.set_args(*(self._argument(i, arg) for i, arg in enumerate(args)))
         except (cl.Error, TypeError) as error:
             raise InputError(self.name, f"its arguments do not fit: {error}") from error
-        return Launch(self.device, made, sizes, group, args, self.name)
+        return Launch(self, made, sizes, group, args)
 
     def launch(self, global_size: Sequence[int], local_size: Sequence[int] | None, *args: Any) -> Event:
         """Binds and enqueues once."""
@@ -146,24 +157,26 @@ class Kernel:
 class Launch:
     """A kernel with sizes and arguments bound; ``enqueue`` costs a few microseconds."""
 
-    __slots__ = ("_args", "_device", "_global", "_local", "_made", "name")
+    __slots__ = ("_args", "_device", "_made", "build", "global_size", "local_size", "name")
 
-    def __init__(self, device: Device, made: Any, sizes: tuple[int, ...], group: tuple[int, ...] | None,
-                 args: tuple[Any, ...], name: str) -> None:  # fmt: skip
-        self._device = device
+    def __init__(
+        self, kernel: Kernel, made: Any, sizes: tuple[int, ...], group: tuple[int, ...] | None, args: tuple[Any, ...]
+    ) -> None:
+        self._device = kernel.device
         self._made = made
-        self._global = sizes
-        self._local = group
         self._args = args  # keeps their memory alive as long as the launch
-        self.name = name
+        self.build = kernel.build
+        self.name = kernel.name
+        self.global_size = sizes
+        self.local_size = group
 
     def enqueue(self) -> Event:
         """Queues it after everything queued before; returns at once."""
         try:
-            return Event(cl.enqueue_nd_range_kernel(self._device.queue, self._made, self._global, self._local))
+            return Event(cl.enqueue_nd_range_kernel(self._device.queue, self._made, self.global_size, self.local_size))
         except cl.Error as error:
-            sizes = f"global {self._global}, local {self._local}"
+            sizes = f"global {self.global_size}, local {self.local_size}"
             raise LaunchFailed(self.name, f"the driver refused the launch ({sizes}): {error}") from error
 
     def __repr__(self) -> str:
-        return f"Launch({self.name}, global={self._global}, local={self._local})"
+        return f"Launch({self.name}, global={self.global_size}, local={self.local_size})"

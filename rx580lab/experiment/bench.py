@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rx580lab import ops, peers, reference
 from rx580lab.device import Device
 from rx580lab.errors import InputError, MeasureError, PeerUnavailable
+from rx580lab.experiment.problem import parse_shape
 from rx580lab.measure import (
     Contestant,
     Protocol,
@@ -30,25 +30,12 @@ from rx580lab.measure import (
 )
 from rx580lab.peers import Entrant
 from rx580lab.results.records import Achieved, Check, Comparison, Metric, NoiseFloor, Point, Series, Work
+from rx580lab.selftest.case import Prepared, prepare_problem
 
-__all__ = ["LAB", "bench_op", "bench_roofs", "bench_stopwatch", "parse_shape"]
-
-Arrays = tuple[npt.NDArray[Any], ...]
+__all__ = ["LAB", "bench_op", "bench_roofs", "bench_stopwatch"]
 
 # Contestants of ours: "lab" is what an op chooses by itself, "lab-<template>" is one template by name.
 LAB = "lab"
-_LETTERS = {"gemm": "MNK", "softmax": "RC", "copy": "N", "triad": "N", "fma_peak": "N"}
-
-
-def parse_shape(op: str, text: str) -> dict[str, int]:
-    """``"512x512x512"`` of ``gemm`` -> ``{"M": 512, "N": 512, "K": 512}``. InputError if it does not fit the op."""
-    letters = _LETTERS.get(op)
-    if letters is None:
-        raise InputError("bench", f"expected an op among {', '.join(_LETTERS)}, got {op!r}")
-    parts = text.lower().split("x")
-    if len(parts) != len(letters) or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise InputError("bench", f"expected a shape {'x'.join(letters)} of {op}, such as 512x512, got {text!r}")
-    return dict(zip(letters, map(int, parts), strict=True))
 
 
 def bench_op(
@@ -76,9 +63,9 @@ def bench_op(
     """
     sizes = parse_shape(op, shape)
     before = sensors(device)
-    inputs = make_inputs(op, sizes, seed=protocol.seed)
-    ready, unavailable = _line_up(op, device, contestants, sizes, inputs)
-    judge = _Judge(op, inputs)
+    problem = prepare_problem(op, sizes, seed=protocol.seed)
+    ready, unavailable = _line_up(problem, device, contestants)
+    judge = _Judge(problem)
     for one in ready:
         judge.look(one)
     series = race([one.contestant for one in ready], protocol, device, shader_clock=shader_clock_reader(device))
@@ -87,7 +74,7 @@ def bench_op(
     # By the race's own clock: a floor of another clock says nothing about it.
     floor = noise_floor(ready[0].contestant, replace(protocol, clock=series[0].clock), device)
     roofs = measure_roofs(device, protocol)
-    cost = ops.spec(op).cost(sizes)
+    cost = ops.spec(op).cost(problem.shape)
     work = Work(bytes=cost.bytes, flop=cost.flop)
     comparisons = _comparisons(ready, series, protocol, floor)
     rates = achieved(series, work, roofs)
@@ -146,9 +133,9 @@ def bench_stopwatch(
     """The stopwatch judged by itself on an op: ``n_trials`` races of equal work, as many of a tenth more work."""
     sizes = parse_shape(op, shape)
     before = sensors(device)
-    inputs = make_inputs(op, sizes, seed=protocol.seed)
-    ready, _ = _line_up(op, device, [LAB], sizes, inputs)
-    judge = _Judge(op, inputs)
+    problem = prepare_problem(op, sizes, seed=protocol.seed)
+    ready, _ = _line_up(problem, device, [LAB])
+    judge = _Judge(problem)
     judge.look(ready[0])
     contestant = ready[0].contestant
     trials = [
@@ -171,35 +158,16 @@ def bench_stopwatch(
     )
 
 
-def make_inputs(op: str, sizes: Mapping[str, int], *, seed: int) -> Arrays:
-    """Standard normal fp32 inputs of an op at these sizes, the same for everybody."""
-    rng = np.random.default_rng(seed)
-
-    def normal(*shape: int) -> npt.NDArray[np.float32]:
-        return rng.standard_normal(shape, dtype=np.float32)
-
-    makers: dict[str, Callable[[], Arrays]] = {
-        "gemm": lambda: (normal(sizes["M"], sizes["K"]), normal(sizes["K"], sizes["N"])),
-        "softmax": lambda: (normal(sizes["R"], sizes["C"]),),
-        "copy": lambda: (normal(sizes["N"]),),
-        "triad": lambda: (normal(sizes["N"]), normal(sizes["N"])),
-        "fma_peak": lambda: (normal(sizes["N"]),),
-    }
-    return makers[op]()
-
-
-def _line_up(
-    op: str, device: Device, names: Sequence[str], sizes: Mapping[str, int], inputs: Arrays
-) -> tuple[list[Entrant], dict[str, str]]:
+def _line_up(problem: Prepared, device: Device, names: Sequence[str]) -> tuple[list[Entrant], dict[str, str]]:
     ready: list[Entrant] = []
     unavailable: dict[str, str] = {}
     for name in names:
         try:
             ours = name == LAB or name.startswith(f"{LAB}-")
             if ours:
-                ready.append(_ours(op, device, name, sizes, inputs))
+                ready.append(_ours(problem, device, name))
             else:
-                ready.append(peers.peer(name).entrant(device, op, inputs))
+                ready.append(peers.peer(name).entrant(device, problem.op, problem.arrays, problem.case.keywords))
         except PeerUnavailable as error:
             unavailable[name] = error.message
     if not ready:
@@ -208,17 +176,19 @@ def _line_up(
     return ready, unavailable
 
 
-def _ours(op: str, device: Device, name: str, sizes: Mapping[str, int], inputs: Arrays) -> Entrant:
+def _ours(problem: Prepared, device: Device, name: str) -> Entrant:
+    op = ops.spec(problem.op)
     template = None if name == LAB else name.removeprefix(f"{LAB}-")
     if template is not None:
-        refusal = ops.spec(op).template(template).applies(device, sizes)
+        refusal = op.template(template).applies(device, problem.shape)
         if refusal is not None:
             raise PeerUnavailable(name, refusal)
-    plan = ops.spec(op).plan(device, *(device.upload(array) for array in inputs), template=template)
+    arrays = (None if array is None else device.upload(array) for array in problem.arrays)
+    plan = op.plan(device, *arrays, template=template, **problem.case.keywords)
     chosen = ", ".join(f"{key}={value}" for key, value in plan.params.items())
     contestant = Contestant(
         name=name,
-        label=f"rx580lab {op}, template {plan.template}",
+        label=f"rx580lab {op.name}, template {plan.template}",
         role="lab",
         run=plan.enqueue,
         sync=device.finish,
@@ -235,11 +205,9 @@ def _ours(op: str, device: Device, name: str, sizes: Mapping[str, int], inputs: 
 class _Judge:
     """Compares outputs with the oracle; a contestant is right only if every look at it was."""
 
-    def __init__(self, op: str, inputs: Arrays) -> None:
-        module = import_module(f"rx580lab.reference.{op}")
-        self._oracle = str(module.ORACLE)
-        self._expected = getattr(module, op)(*inputs)
-        self._tolerance = getattr(module, f"{op}_tolerance")(*inputs)
+    def __init__(self, problem: Prepared) -> None:
+        self._oracle = str(import_module(f"rx580lab.reference.{problem.op}").ORACLE)
+        self._problem = problem
         self._checks: dict[str, Check] = {}
 
     def look(self, one: Entrant) -> None:
@@ -250,7 +218,9 @@ class _Judge:
         contestant.sync()
         if contestant.output is None:
             raise MeasureError("bench", f"expected an output of {contestant.name} to check, got none")
-        outcome = reference.compare(contestant.output(), self._expected, self._tolerance)
+        outcome = reference.compare(
+            contestant.output(), self._problem.expected, self._problem.tolerance, dtype=self._problem.dtype
+        )
         kept = self._checks.get(contestant.name)
         if kept is not None and not kept.ok:
             return
@@ -269,7 +239,7 @@ class _Judge:
         )
 
     def _tolerance_in_words(self) -> str:
-        bound = np.asarray(self._tolerance)
+        bound = np.asarray(self._problem.tolerance)
         if bound.size == 0 or not np.isfinite(bound).any():
             return "none applies"
         finite = bound[np.isfinite(bound)]

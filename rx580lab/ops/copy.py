@@ -54,8 +54,9 @@ def plan(
     """The launch that ``copy`` runs, bound once, for running many times."""
     source = as_array(device, "copy", "x", x)
     target = output(device, "copy", out, source.shape)
-    n = checked_count("copy", source.size)
-    chosen, merged = choose(device, SPEC, {"N": n}, template, params)
+    shape = _shape(source)
+    n = shape["N"]
+    chosen, merged = choose(device, SPEC, shape, template, params)
     if chosen.name == "gpu":
         merged = fitted_group(device, merged, params)
     if n == 0:
@@ -63,6 +64,10 @@ def plan(
     kernel = load_kernel(device, chosen.source, f"copy_{chosen.name}", merged)
     sizes = stream_sizes(device, chosen.name, merged, n)
     return Plan("copy", chosen.name, merged, (kernel.bind(*sizes, source, target, np.uint32(n)),), target)
+
+
+def _shape(x: Array | npt.NDArray[np.float32]) -> dict[str, int]:
+    return {"N": checked_count("copy", x.size)}
 
 
 def stream_sizes(device: Device, template: str, params: Params, n: int) -> tuple[tuple[int], tuple[int]]:
@@ -117,4 +122,5 @@ SPEC = OpSpec(
     templates=stream_templates("copy", per_item=4),
     cost=_cost,
     plan=plan,
+    shape=_shape,
 )

@@ -74,12 +74,11 @@ def plan(
 
     ``n`` in whole blocks (4096 for gpu, 96 for cpu, by default) makes it one launch.
     """
-    if n_steps < 0:
-        raise InputError("fma_peak", f"expected n_steps of 0 or more, got {n_steps}")
     source = as_array(device, "fma_peak", "x", x)
     target = output(device, "fma_peak", out, source.shape)
-    n = checked_count("fma_peak", source.size)
-    chosen, merged = choose(device, SPEC, {"N": n, "STEPS": n_steps}, template, params)
+    shape = _shape(source, n_steps=n_steps)
+    n = shape["N"]
+    chosen, merged = choose(device, SPEC, shape, template, params)
     if chosen.name == "gpu":
         merged = fitted_group(device, merged, params)
     if n == 0:
@@ -97,6 +96,12 @@ def plan(
         first = n_whole * block
         launches.append(rest.bind(*plain_sizes(device, n - first), *arguments, np.uint32(first), np.uint32(n)))
     return Plan("fma_peak", chosen.name, merged, tuple(launches), target)
+
+
+def _shape(x: Array | npt.NDArray[np.float32], *, n_steps: int = N_STEPS) -> dict[str, int]:
+    if n_steps < 0:
+        raise InputError("fma_peak", f"expected n_steps of 0 or more, got {n_steps}")
+    return {"N": checked_count("fma_peak", x.size), "STEPS": n_steps}
 
 
 def _block(template: str, params: Params) -> tuple[int, int]:
@@ -157,4 +162,5 @@ SPEC = OpSpec(
     ),
     cost=_cost,
     plan=plan,
+    shape=_shape,
 )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rx580lab.compile import Launch, load_kernel, tuned
 from rx580lab.device import Array, Device
-from rx580lab.errors import InputError, LimitExceeded, ShapeError
+from rx580lab.errors import LimitExceeded, ShapeError
 from rx580lab.ops.plan import (
     Constraint,
     Cost,
@@ -20,6 +20,7 @@ from rx580lab.ops.plan import (
     Plan,
     Shape,
     Template,
+    apart,
     as_array,
     choose,
     given_back,
@@ -75,8 +76,7 @@ def plan(
     left, right = as_array(device, "gemm", "a", a), as_array(device, "gemm", "b", b)
     shape = _shape(left, right)
     target = output(device, "gemm", out, (shape["M"], shape["N"]))
-    if target.size and target.int_ptr in (left.int_ptr, right.int_ptr):
-        raise InputError("gemm", "expected out apart from a and b, got one that shares memory with them")
+    apart("gemm", target, a=left, b=right)
     chosen, merged = choose(device, SPEC, shape, template or _for_shape(device, shape), params)
     fixed = {*(params or {}), *(tuned(device, f"gemm_{chosen.name}", chosen.source) or {})}
     sized = _sized(device, chosen, shape, merged)
@@ -93,7 +93,7 @@ def plan(
     return Plan("gemm", chosen.name, merged, (launch,), target)
 
 
-def _shape(a: Array, b: Array) -> dict[str, int]:
+def _shape(a: Matrix, b: Matrix) -> dict[str, int]:
     for name, matrix, letters in (("a", a, "(M, K)"), ("b", b, "(K, N)")):
         if matrix.ndim != 2:
             raise ShapeError("gemm", f"expected {name} of shape {letters}, got {matrix.shape}")
@@ -369,4 +369,5 @@ SPEC = OpSpec(
     ),
     cost=_cost,
     plan=plan,
+    shape=_shape,
 )

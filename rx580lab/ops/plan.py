@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +13,19 @@ from rx580lab.compile import Launch, tuned
 from rx580lab.device import Array, Device, Event
 from rx580lab.errors import DtypeError, InputError, ShapeError
 
-__all__ = ["Constraint", "Cost", "OpSpec", "Plan", "Template", "as_array", "choose", "given_back", "output"]
+__all__ = [
+    "Constraint",
+    "Cost",
+    "OpSpec",
+    "Plan",
+    "Template",
+    "apart",
+    "as_array",
+    "choose",
+    "given_back",
+    "optional_array",
+    "output",
+]
 
 Shape = Mapping[str, int]
 Params = Mapping[str, int]
@@ -93,7 +105,8 @@ class Template:
 class OpSpec:
     """An op: its templates, its cost by shape, and how to plan it. ``rx.ops.spec(name)`` returns it.
 
-    ``cost`` takes the shape letters of the op, such as ``{"M": 512, "N": 512, "K": 512}``.
+    ``shape`` takes what the op takes (numpy arrays or Arrays, None for an optional one, and keywords) and gives the
+    op's shape letters, such as ``{"M": 512, "N": 512, "K": 512}``, by which ``cost`` and templates judge.
     """
 
     name: str
@@ -101,6 +114,7 @@ class OpSpec:
     templates: tuple[Template, ...]
     cost: Callable[[Shape], Cost]
     plan: Callable[..., Plan] = field(repr=False)
+    shape: Callable[..., dict[str, int]] = field(repr=False)
 
     def template(self, name: str) -> Template:
         """The template of that name."""
@@ -142,7 +156,10 @@ def _values(values: tuple[int, ...]) -> str:
 
 @dataclass
 class Plan:
-    """Launches with their arguments bound, in order. Run it as often as you like; the inputs' contents may change."""
+    """Launches with their arguments bound, in order. Run it as often as you like; the inputs' contents may change.
+
+    ``more`` holds the outputs after the first, for an op that has several.
+    """
 
     op: str
     template: str
@@ -150,6 +167,7 @@ class Plan:
     launches: tuple[Launch, ...]
     out: Array
     workspace: tuple[Array, ...] = ()
+    more: tuple[Array, ...] = ()
 
     def enqueue(self) -> list[Event]:
         """Queues all launches and returns their events; nothing waits."""
@@ -186,25 +204,47 @@ def choose(
 
 
 def as_array(
-    device: Device, where: str, name: str, value: Array | npt.ArrayLike, dtype: npt.DTypeLike = np.float32
+    device: Device,
+    where: str,
+    name: str,
+    value: Array | npt.ArrayLike,
+    *dtypes: npt.DTypeLike,
 ) -> Array:
-    """``value`` on ``device``: an Array as it is (its dtype checked), anything else uploaded as ``dtype``.
+    """``value`` on ``device``: an Array as it is, anything else uploaded; of float32, or of one of ``dtypes``.
 
     A numpy array of another dtype is refused rather than converted: a silent conversion hides wrong input.
     """
-    wanted = np.dtype(dtype)
+    wanted = [np.dtype(one) for one in dtypes] or [np.dtype(np.float32)]
     if isinstance(value, Array):
         if value.device is not device:
             raise InputError(where, f"expected {name} on {device.selector}, got one on {value.device.selector}")
         found = value
     else:
         host = np.asarray(value)
-        if host.dtype != wanted:
-            raise DtypeError(where, f"expected {name} of {wanted}, got {host.dtype}")
+        _check_dtype(where, name, host.dtype, wanted)
         found = device.upload(host)
-    if found.dtype != wanted:
-        raise DtypeError(where, f"expected {name} of {wanted}, got {found.dtype}")
+    _check_dtype(where, name, found.dtype, wanted)
     return found
+
+
+def _check_dtype(where: str, name: str, dtype: np.dtype[Any], wanted: Sequence[np.dtype[Any]]) -> None:
+    if dtype not in wanted:
+        raise DtypeError(where, f"expected {name} of {' or '.join(map(str, wanted))}, got {dtype}")
+
+
+def optional_array(
+    device: Device, where: str, name: str, value: Array | npt.ArrayLike | None, *dtypes: npt.DTypeLike
+) -> Array | None:
+    """As ``as_array``; None stays None."""
+    return None if value is None else as_array(device, where, name, value, *dtypes)
+
+
+def apart(where: str, out: Array, **inputs: Array | None) -> None:
+    """InputError when ``out`` is the memory of one of the inputs: its kernels read them while they write."""
+    shared = [name for name, one in inputs.items() if one is not None and out.size and one.int_ptr == out.int_ptr]
+    if shared:
+        names = " and ".join(inputs)
+        raise InputError(where, f"expected out apart from {names}, got one that shares memory with {shared[0]}")
 
 
 def output(
@@ -223,6 +263,8 @@ def output(
 
 
 def given_back(plan: Plan, *inputs: Any) -> Any:
-    """Runs the plan: an Array if any input was one, a numpy array if all came from the host."""
-    result = plan.run()
-    return result if any(isinstance(value, Array) for value in inputs) else result.download()
+    """Runs the plan: an Array if any input was one, a numpy array if all came from the host; a tuple for several."""
+    results: tuple[Any, ...] = (plan.run(), *plan.more)
+    if not any(isinstance(value, Array) for value in inputs):
+        results = tuple(result.download() for result in results)
+    return results if plan.more else results[0]

@@ -74,12 +74,8 @@ def plan(
 ) -> Plan:
     """The launches that ``softmax`` runs, bound once, for running many times."""
     source = as_array(device, "softmax", "x", x)
-    if source.ndim == 0:
-        raise ShapeError("softmax", "expected x of rank 1 or more, got a scalar")
+    shape = _shape(source)
     target = output(device, "softmax", out, source.shape)
-    shape = {"R": math.prod(source.shape[:-1]), "C": source.shape[-1]}
-    if max(shape.values()) > MAX_ELEMENTS:
-        raise ShapeError("softmax", f"expected at most {MAX_ELEMENTS:,} rows and columns, got {shape}")
     chosen, merged = choose(device, SPEC, shape, template or _for_few_long_rows(device, shape), params)
     if "WG_X" in merged:
         merged = fitted_group(device, merged, params)
@@ -91,6 +87,15 @@ def plan(
         return _split(device, chosen, merged, source, target, shape)
     launch = _launch(device, chosen, merged, source, target, shape)
     return Plan("softmax", chosen.name, merged, (launch,), target)
+
+
+def _shape(x: Array | npt.NDArray[np.float32]) -> dict[str, int]:
+    if x.ndim == 0:
+        raise ShapeError("softmax", "expected x of rank 1 or more, got a scalar")
+    shape = {"R": math.prod(x.shape[:-1]), "C": x.shape[-1]}
+    if max(shape.values()) > MAX_ELEMENTS:
+        raise ShapeError("softmax", f"expected at most {MAX_ELEMENTS:,} rows and columns, got {shape}")
+    return shape
 
 
 def _for_few_long_rows(device: Device, shape: Shape) -> str | None:
@@ -253,4 +258,5 @@ SPEC = OpSpec(
     ),
     cost=_cost,
     plan=plan,
+    shape=_shape,
 )

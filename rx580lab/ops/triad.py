@@ -50,11 +50,10 @@ def plan(
     """The launch that ``triad`` runs, bound once, for running many times."""
     first = as_array(device, "triad", "a", a)
     second = as_array(device, "triad", "b", b)
-    if first.shape != second.shape:
-        raise ShapeError("triad", f"expected a and b of one shape, got {first.shape} and {second.shape}")
+    shape = _shape(first, second)
     target = output(device, "triad", out, first.shape)
-    n = checked_count("triad", first.size)
-    chosen, merged = choose(device, SPEC, {"N": n}, template, params)
+    n = shape["N"]
+    chosen, merged = choose(device, SPEC, shape, template, params)
     if chosen.name == "gpu":
         merged = fitted_group(device, merged, params)
     if n == 0:
@@ -63,6 +62,14 @@ def plan(
     sizes = stream_sizes(device, chosen.name, merged, n)
     launch = kernel.bind(*sizes, first, second, target, np.float32(s), np.uint32(n))
     return Plan("triad", chosen.name, merged, (launch,), target)
+
+
+def _shape(
+    a: Array | npt.NDArray[np.float32], b: Array | npt.NDArray[np.float32], **_keywords: float
+) -> dict[str, int]:
+    if a.shape != b.shape:
+        raise ShapeError("triad", f"expected a and b of one shape, got {a.shape} and {b.shape}")
+    return {"N": checked_count("triad", a.size)}
 
 
 def _cost(shape: Shape) -> Cost:
@@ -75,4 +82,5 @@ SPEC = OpSpec(
     templates=stream_templates("triad", per_item=2),
     cost=_cost,
     plan=plan,
+    shape=_shape,
 )

@@ -1,6 +1,7 @@
 """Rivals that we are compared with: one file each, which says why it is unavailable or how to run it beside us.
 
-A peer is a module with ``unavailable(device)``, ``OPS`` and ``entrant(device, op, inputs)``; ``peer(name)`` finds it.
+A peer is a module with ``unavailable(device)``, ``OPS`` and ``entrant(device, op, inputs, keywords)``; ``peer(name)``
+finds it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rx580lab.errors import InputError
-from rx580lab.peers.entrant import Entrant, Inputs
+from rx580lab.peers.entrant import NONE, Entrant, Inputs, Keywords
 
 if TYPE_CHECKING:
     from rx580lab.device import Device
@@ -27,7 +28,7 @@ class Peer(Protocol):
     def unavailable(self, device: Device) -> str | None:
         """Why it cannot run beside ``device``, with the cure; None when it can."""
 
-    def entrant(self, device: Device, op: str, inputs: Inputs) -> Entrant:
+    def entrant(self, device: Device, op: str, inputs: Inputs, keywords: Keywords = NONE) -> Entrant:
         """It at the start line of a race. PeerUnavailable when it cannot run here, or not that op."""
 
 

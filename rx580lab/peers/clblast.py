@@ -11,7 +11,7 @@ import numpy as np
 from rx580lab.device import Device
 from rx580lab.errors import MeasureError
 from rx580lab.measure import Contestant
-from rx580lab.peers.entrant import Entrant, Inputs, checked_matrices
+from rx580lab.peers.entrant import NONE, Entrant, Inputs, Keywords, checked_matrices
 from rx580lab.reference import poison
 
 __all__ = ["OPS", "entrant", "unavailable"]
@@ -33,9 +33,9 @@ def unavailable(device: Device) -> str | None:
     return None
 
 
-def entrant(device: Device, op: str, inputs: Inputs) -> Entrant:
+def entrant(device: Device, op: str, inputs: Inputs, keywords: Keywords = NONE) -> Entrant:
     """``CLBlastSgemm`` on copies of ``inputs``. Its first call builds its kernels: up to a minute on PoCL."""
-    host_a, host_b = checked_matrices("clblast", op, OPS, unavailable(device), inputs)
+    host_a, host_b = checked_matrices("clblast", op, OPS, unavailable(device), inputs, keywords)
     a, b = device.upload(host_a), device.upload(host_b)
     (m, k), n = host_a.shape, host_b.shape[1]
     blank = poison((m, n), np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,12 @@ import numpy.typing as npt
 from rx580lab.errors import DtypeError, PeerUnavailable, ShapeError
 from rx580lab.measure import Contestant
 
-__all__ = ["Entrant", "Inputs", "checked_matrices"]
+__all__ = ["NONE", "Entrant", "Inputs", "Keywords", "checked_matrices"]
 
-Inputs = Sequence[npt.NDArray[Any]]
+# An op's arrays, None for an optional one, and its other arguments.
+Inputs = Sequence[npt.NDArray[Any] | None]
+Keywords = Mapping[str, Any]
+NONE: Keywords = {}
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,16 @@ class Entrant:
 
 
 def checked_matrices(
-    name: str, op: str, ops: Sequence[str], reason: str | None, inputs: Inputs
+    name: str, op: str, ops: Sequence[str], reason: str | None, inputs: Inputs, keywords: Keywords
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """The two fp32 matrices of a ``gemm``, none empty; PeerUnavailable when ``reason`` or the op forbid it."""
     if reason is not None:
         raise PeerUnavailable(name, reason)
     if op not in ops:
         raise PeerUnavailable(name, f"expected an op among {', '.join(ops)}, got {op!r}")
-    a, b = inputs
+    if keywords or len([one for one in inputs if one is not None]) != 2:
+        raise PeerUnavailable(name, "it is set up for a plain product of two matrices only")
+    a, b = (np.asarray(one) for one in inputs[:2])
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in (*a.shape, *b.shape):
         raise ShapeError(name, f"expected non-empty a (M, K) and b (K, N), got {a.shape} and {b.shape}")
     if a.dtype != np.float32 or b.dtype != np.float32:

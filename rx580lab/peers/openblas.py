@@ -9,7 +9,7 @@ import threadpoolctl
 
 from rx580lab.device import Device
 from rx580lab.measure import Contestant
-from rx580lab.peers.entrant import Entrant, Inputs, checked_matrices
+from rx580lab.peers.entrant import NONE, Entrant, Inputs, Keywords, checked_matrices
 from rx580lab.reference import poison
 
 __all__ = ["OPS", "entrant", "unavailable"]
@@ -24,9 +24,9 @@ def unavailable(_device: Device) -> str | None:
     return "numpy is linked to another BLAS here; pip install --force-reinstall numpy brings one with OpenBLAS"
 
 
-def entrant(device: Device, op: str, inputs: Inputs) -> Entrant:
+def entrant(device: Device, op: str, inputs: Inputs, keywords: Keywords = NONE) -> Entrant:
     """``np.matmul(a, b, out=c)``. Its threads follow OPENBLAS_NUM_THREADS, which must be set before numpy loads."""
-    a, b = checked_matrices("openblas", op, OPS, unavailable(device), inputs)
+    a, b = checked_matrices("openblas", op, OPS, unavailable(device), inputs, keywords)
     out = poison((a.shape[0], b.shape[1]), np.float32)
     blank = out.copy()
     library = _library() or {}

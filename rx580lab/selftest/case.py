@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rx580lab.errors import InputError
+from rx580lab.ops import spec
 
-__all__ = ["Case", "Prepared", "Suite", "Tier", "cases", "prepare", "suite"]
+__all__ = ["Bench", "Case", "Prepared", "Problem", "Suite", "Tier", "cases", "prepare", "prepare_problem", "suite"]
 
 AnyArray = npt.NDArray[Any]
-Arrays = tuple[AnyArray, ...]
+# None stands for an optional array that is not given.
+Arrays = tuple[AnyArray | None, ...]
 # small: quick enough for a simulator, and enough to take every branch of a kernel. edge: sizes around 32, 64, 256,
 # tiles and groups, and odd ones. large: far beyond the caches or the counts of one launch.
 Tier = Literal["small", "edge", "large"]
@@ -29,31 +31,70 @@ class Case:
 
     Attributes:
         name: unique within the suite; it also seeds the inputs.
-        shape: by the op's shape letters, as templates judge it.
         inputs: makes the op's arrays from a generator. keywords: the op's other arguments.
+        dtype: of the output, where it is not the suite's.
     """
 
     name: str
     tier: Tier
-    shape: Mapping[str, int]
     inputs: Callable[[np.random.Generator], Arrays]
     keywords: Mapping[str, Any] = field(default_factory=dict)
+    dtype: npt.DTypeLike | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a benchmark gives an op: its arrays and its other arguments; ``dtype`` is that of ``Case``."""
+
+    arrays: Arrays
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    dtype: npt.DTypeLike | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How a benchmark states a problem of an op.
+
+    Attributes:
+        letters: name of a size or switch -> its default; None where it must be given.
+        make: the problem at those sizes, by a generator.
+        example: sizes worth a first look, as ``parse_shape`` reads them.
+    """
+
+    letters: Mapping[str, int | None]
+    make: Callable[[Mapping[str, int], np.random.Generator], Problem]
+    example: str
 
 
 @dataclass(frozen=True)
 class Suite:
-    """An op's cases and what judges them: ``oracle`` and ``tolerance`` take the arrays and keywords of a case."""
+    """An op's cases and what judges them.
+
+    Attributes:
+        op: its name.
+        oracle: takes the arrays and keywords of a case, gives the output expected; a tuple for several outputs.
+        tolerance: takes the same, gives the absolute error allowed, per element or for all; a tuple for several.
+        cases: what every template is tried on.
+        random: one case by chance, small, of any legal shape and parameters; its name tells them.
+        bench: how a benchmark states a problem.
+        dtype: of the (first) output.
+    """
 
     op: str
-    oracle: Callable[..., AnyArray]
-    tolerance: Callable[..., float | AnyArray]
+    oracle: Callable[..., AnyArray | tuple[AnyArray, ...]]
+    tolerance: Callable[..., float | AnyArray | tuple[float | AnyArray, ...]]
     cases: tuple[Case, ...]
+    random: Callable[[np.random.Generator], Case]
+    bench: Bench
     dtype: npt.DTypeLike = np.float32
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A case with its inputs made and its oracle asked, to be used for every template."""
+    """A case with its inputs made and its oracle asked, to be used for every template.
+
+    ``more`` holds, for an op of several outputs, what is expected of each after the first, and its tolerance.
+    """
 
     op: str
     case: Case
@@ -61,11 +102,18 @@ class Prepared:
     expected: AnyArray
     tolerance: float | AnyArray
     dtype: np.dtype[Any]
+    more: tuple[tuple[AnyArray, float | AnyArray], ...] = ()
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """Its shape letters, by which templates and costs judge."""
+        return spec(self.op).shape(*self.arrays, **self.case.keywords)
 
     @property
     def nbytes(self) -> int:
         """Device memory that inputs and output take, without guards."""
-        return sum(a.nbytes for a in self.arrays) + self.expected.size * self.dtype.itemsize
+        given = sum(a.nbytes for a in self.arrays if a is not None)
+        return given + self.expected.size * self.dtype.itemsize + sum(expected.nbytes for expected, _ in self.more)
 
 
 def suite(op: str) -> Suite:
@@ -91,4 +139,16 @@ def prepare(op: str, case: Case) -> Prepared:
     arrays = case.inputs(np.random.default_rng(seed))
     expected = found.oracle(*arrays, **case.keywords)
     tolerance = found.tolerance(*arrays, **case.keywords)
-    return Prepared(op, case, arrays, expected, tolerance, np.dtype(found.dtype))
+    dtype = np.dtype(found.dtype if case.dtype is None else case.dtype)
+    outputs = expected if isinstance(expected, tuple) else (expected,)
+    bounds = tolerance if isinstance(tolerance, tuple) else (tolerance,)
+    first, *more = zip(outputs, bounds, strict=True)
+    return Prepared(op, case, arrays, *first, dtype, tuple(more))
+
+
+def prepare_problem(op: str, sizes: Mapping[str, int], *, seed: int) -> Prepared:
+    """A benchmark's problem at these sizes (see ``Bench``), with its oracle asked. InputError for an unknown op."""
+    found = suite(op)
+    made = found.bench.make(sizes, np.random.default_rng(seed))
+    words = " ".join(f"{name}={size}" for name, size in sizes.items())
+    return prepare(op, Case(words, "large", lambda _rng: made.arrays, made.keywords, made.dtype))

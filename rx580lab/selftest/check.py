@@ -70,18 +70,23 @@ class Standing:
     """A case with its buffers and launches in place, ready to run again and again."""
 
     prepared: Prepared
-    inputs: tuple[Guarded, ...]
+    inputs: tuple[Guarded | None, ...]
     out: Guarded
     plan: Plan
 
     def run(self) -> AnyArray:
-        """Poisons the output, runs, and returns what is there then."""
+        """Poisons the outputs, runs, and returns what is then in the first."""
         self.out.renew()
+        for array in self.plan.more:
+            array.write(poison(array.shape, array.dtype))
         self.plan.run()
         return self.out.array.download()
 
     def judge(self) -> Outcome:
-        """Runs, and compares: finite, sentinels, dtype and shape, error; then that no input was changed."""
+        """Runs, and compares: finite, sentinels, dtype and shape, error; then that no input was changed.
+
+        Of several outputs the outcome is the first one's, unless a later one is wrong.
+        """
         got = self.run()
         outcome = compare(
             got,
@@ -90,12 +95,21 @@ class Standing:
             sentinels=self.out.sentinels,
             dtype=self.prepared.dtype,
         )
-        if outcome.ok:
-            for index, given in enumerate(self.inputs):
-                changed = given.change()
-                if changed is not None:
-                    return replace(outcome, ok=False, reason=f"changed its input {index}: {changed}")
-        return outcome
+        wrong = self._fault_elsewhere() if outcome.ok else None
+        return outcome if wrong is None else replace(outcome, ok=False, reason=wrong)
+
+    def _fault_elsewhere(self) -> str | None:
+        for place, (array, (expected, tolerance)) in enumerate(
+            zip(self.plan.more, self.prepared.more, strict=True), start=1
+        ):
+            outcome = compare(array.download(), expected, tolerance)
+            if not outcome.ok:
+                return f"output {place}: {outcome.reason}"
+        for index, given in enumerate(self.inputs):
+            changed = given.change() if given is not None else None
+            if changed is not None:
+                return f"changed its input {index}: {changed}"
+        return None
 
 
 def stand_up(
@@ -105,10 +119,17 @@ def stand_up(
 
     The neighbours of every input are NaN, so that a read past its edge shows when it reaches the result.
     """
-    inputs = tuple(_guarded(device, array, guard, _unlike_sentinel) for array in prepared.arrays)
+    inputs = tuple(
+        None if array is None else _guarded(device, array, guard, _unlike_sentinel) for array in prepared.arrays
+    )
     out = _guarded(device, poison(prepared.expected.shape, prepared.dtype), guard, poison)
     plan = spec(prepared.op).plan(
-        device, *(i.array for i in inputs), out=out.array, template=template, params=params, **prepared.case.keywords
+        device,
+        *(None if one is None else one.array for one in inputs),
+        out=out.array,
+        template=template,
+        params=params,
+        **prepared.case.keywords,
     )
     return Standing(prepared, inputs, out, plan)
 
@@ -125,8 +146,9 @@ def check_case(
 
 def does_not_fit(device: Device, prepared: Prepared) -> str | None:
     """None, or why the case is too large for the device's memory."""
-    largest = max((a.nbytes for a in prepared.arrays), default=0) + 2 * GUARD_BYTES
-    total = prepared.nbytes + 2 * GUARD_BYTES * (len(prepared.arrays) + 1)
+    given = [a.nbytes for a in prepared.arrays if a is not None]
+    largest = max(given, default=0) + 2 * GUARD_BYTES
+    total = prepared.nbytes + 2 * GUARD_BYTES * (len(given) + 1)
     limits = device.limits
     if limits.allocation_bytes is not None and largest > limits.allocation_bytes:
         return f"needs one allocation of {largest:,} bytes, the device allows {limits.allocation_bytes:,}"

@@ -79,7 +79,7 @@ def _line(device: Device, op: OpSpec, template: Template, cases: list[Prepared])
     reason = None
     n_cases = 0
     for prepared in cases:
-        refusal = template.applies(device, prepared.case.shape) or does_not_fit(device, prepared)
+        refusal = template.applies(device, prepared.shape) or does_not_fit(device, prepared)
         if refusal is not None:
             left_out.append(f"{prepared.case.name}: {refusal}")
             continue

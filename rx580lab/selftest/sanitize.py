@@ -166,7 +166,7 @@ def _try_template(
     log = Path(os.environ["OCLGRIND_LOG"])
     for each in prepared:
         label = f"{each.op} {template.name}"
-        refusal = template.applies(device, each.case.shape)
+        refusal = template.applies(device, each.shape)
         if refusal is not None:
             said["refused"][label] = refusal
             continue

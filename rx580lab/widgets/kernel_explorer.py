@@ -16,7 +16,7 @@ from rx580lab import ops
 from rx580lab.compile import kernels_dir
 from rx580lab.device import DeviceInfo
 from rx580lab.errors import LabError
-from rx580lab.experiment.bench import parse_shape
+from rx580lab.experiment.problem import parse_shape
 from rx580lab.measure.roofs import ROOF_OPS
 from rx580lab.ops import Template
 from rx580lab.report.quantities import interval
@@ -30,7 +30,6 @@ from rx580lab.widgets.slider import ValueSlider
 __all__ = ["kernel"]
 
 # Small enough to answer at once on two cores, large enough to be more than a launch.
-_SHAPES = {"gemm": "256x256x256", "softmax": "512x1000", "copy": "4194304", "triad": "4194304", "fma_peak": "98304"}
 _LARGEST = 1 << 28
 _KEPT = 12
 _SETTLE_S = 0.3
@@ -52,10 +51,10 @@ def kernel(
     a kernel that hangs the GPU is ended by the driver's own reset, which may take longer.)
 
     Args:
-        op: "gemm", "softmax", "copy", "triad" or "fma_peak".
+        op: a name of ``rx.ops.NAMES``.
         template: which of its kernels; None takes the one shaped for the best device here.
         device: a device's name; None takes the best one here.
-        shape: such as "512x512x512" (MxNxK of gemm, RxC of softmax, N of the others).
+        shape: such as "512x512x512" (MxNxK of gemm, RxC of softmax); None takes an example.
 
     Raises InputError for an unknown op, template or shape.
     """
@@ -67,7 +66,7 @@ class _Explorer:
         self.spec = ops.spec(op)
         names = [each.name for each in self.spec.templates]
         chosen = self.spec.template(template or _shaped_for("cpu", names))
-        sizes = parse_shape(op, shape or _SHAPES[op])
+        sizes = parse_shape(op, shape)
         self._child: Child | None = None
         self._answer: Answer | None = None
         self._rerun = False
@@ -95,7 +94,7 @@ class _Explorer:
         self._device = device_choice(device, self._device_known if template is None and not device else None)
         self._shape = {
             letter: ipywidgets.BoundedIntText(
-                value=size, min=1, max=_LARGEST, description=letter, tooltip=f"Length {letter} of {self.spec.name}",
+                value=size, min=0, max=_LARGEST, description=letter, tooltip=f"Length {letter} of {self.spec.name}",
                 layout=ipywidgets.Layout(width="14em"),
             )
             for letter, size in sizes.items()

@@ -9,17 +9,14 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
-
 from rx580lab import ops
 from rx580lab.device import Device, open_device
 from rx580lab.errors import BuildError, InputError, LabError, LimitExceeded
-from rx580lab.experiment.bench import make_inputs
 from rx580lab.experiment.timing_lock import TimingLock
 from rx580lab.measure import Contestant, Protocol, achieved, measure_roofs, race
 from rx580lab.results.records import Roof, Series, Work
 from rx580lab.selftest import cases
-from rx580lab.selftest.case import Arrays, Case, prepare
+from rx580lab.selftest.case import prepare_problem
 from rx580lab.selftest.check import Standing, check_case, does_not_fit, stand_up
 from rx580lab.widgets.channel import Channel
 
@@ -72,13 +69,13 @@ class _Work:
         lock.acquire(lambda holder: self.channel.send("waiting", text=holder), lambda: False)
         try:
             series = self._time(device, standing)
-            self._place(device, series)
+            self._place(device, standing, series)
         finally:
             lock.release()
 
     def _build(self, device: Device) -> Standing:
         self.stage("asking the oracle")
-        prepared = prepare(self.op, Case("as asked", "edge", self.shape, self._inputs))
+        prepared = prepare_problem(self.op, self.shape, seed=self.protocol.seed)
         too_large = does_not_fit(device, prepared)
         if too_large is not None:
             raise LimitExceeded(self.op, f"{too_large}; choose a smaller shape")
@@ -90,9 +87,6 @@ class _Work:
             "built", seconds=time.monotonic() - began, params=plan.params, launches=[repr(one) for one in plan.launches]
         )
         return standing
-
-    def _inputs(self, _rng: np.random.Generator) -> Arrays:
-        return make_inputs(self.op, self.shape, seed=self.protocol.seed)
 
     def _check(self, device: Device, standing: Standing) -> bool:
         self.stage("running the kernel and comparing it with the oracle")
@@ -122,21 +116,21 @@ class _Work:
             raise InputError(self.op, f"expected a shape with something to compute, got {self.shape}")
         contestant = Contestant("lab", f"{self.op}, {plan.template}", "lab", run=plan.enqueue, sync=device.finish)
         series = race([contestant], self.protocol, device)[0]
-        cost = ops.spec(self.op).cost(self.shape)
+        cost = ops.spec(self.op).cost(standing.prepared.shape)
         self.channel.send(
             "time", median_ns=series.median_ns.model_dump(), clock=series.clock, clock_reason=series.clock_reason,
             settled=series.warmup_settled, shortfall=series.shortfall, bytes=cost.bytes, flop=cost.flop,
         )  # fmt: skip
         return series
 
-    def _place(self, device: Device, series: Series) -> None:
+    def _place(self, device: Device, standing: Standing, series: Series) -> None:
         if self.roofs is None:
             if not self.may_measure_roofs:
                 return
             self.stage("measuring the roofs of this device, once")
             self.roofs = measure_roofs(device, _ROOF_PROTOCOL)
             self.channel.send("roofs", roofs=[_dumped(roof) for roof in self.roofs])
-        cost = ops.spec(self.op).cost(self.shape)
+        cost = ops.spec(self.op).cost(standing.prepared.shape)
         rates = achieved([series], Work(bytes=cost.bytes, flop=cost.flop), self.roofs)
         self.channel.send("achieved", rates=[rate.model_dump() for rate in rates])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 import rx580lab as rx
 from rx580lab import peers
 from rx580lab.errors import InputError, PeerUnavailable
-from rx580lab.experiment import bench, views
+from rx580lab.experiment import bench, problem, views
+from rx580lab.experiment.problem import parse_shape
 from rx580lab.measure import Contestant, Protocol
 from rx580lab.peers import Entrant
 from rx580lab.results.records import Check, Interval, Point, Roof
+from rx580lab.selftest.case import Bench, Problem, suite
 
 QUICK = Protocol(n_samples=3, warmup_max_s=0.0, max_s=5.0, min_sample_s=0.0005)
 
@@ -39,17 +42,40 @@ def point(device: rx.Device, contestants: list[str], op: str = "gemm", shape: st
     [("gemm", "3x4x5", {"M": 3, "N": 4, "K": 5}), ("softmax", "7X9", {"R": 7, "C": 9}), ("copy", "12", {"N": 12})],
 )
 def test_a_shape_is_read_by_the_ops_letters(op: str, shape: str, sizes: dict[str, int]) -> None:
-    assert bench.parse_shape(op, shape) == sizes
+    assert parse_shape(op, shape) == sizes
+
+
+def test_a_shape_may_name_its_sizes() -> None:
+    assert parse_shape("gemm", "K=5 M=3 N=4") == {"M": 3, "N": 4, "K": 5}
+    assert parse_shape("softmax") == {"R": 512, "C": 1000}
+
+
+def test_a_size_with_a_default_may_be_left_out_or_be_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench({"N": None, "half": 0}, lambda *_: Problem(()), example="8 half=1")
+    monkeypatch.setattr(problem, "suite", lambda _: replace(suite("copy"), bench=bench))
+    assert parse_shape("copy", "5") == {"N": 5, "half": 0}
+    assert parse_shape("copy", "5 half=1") == parse_shape("copy", "half=1 N=5") == {"N": 5, "half": 1}
+    assert parse_shape("copy") == {"N": 8, "half": 1}
+    with pytest.raises(InputError, match=r"expected a shape N \[half=0\] of copy, such as '8 half=1', got '5x1'"):
+        parse_shape("copy", "5x1")
+
+
+@pytest.mark.parametrize(
+    "shape", ["M=3 N=4", "M=3 N=4 K=5 K=5", "3x4x5 M=3", "M=3 N=4 L=5", "M=3 N=4 K", "M=3 N=4 K=0", "M=3 3x4x5"]
+)
+def test_named_sizes_that_do_not_fit_are_refused(shape: str) -> None:
+    with pytest.raises(InputError, match="MxNxK of gemm"):
+        parse_shape("gemm", shape)
 
 
 @pytest.mark.parametrize("shape", ["", "3x4", "3x4x5x6", "3x0x5", "3x-4x5", "axbxc", "3.0x4x5"])
 def test_a_shape_that_does_not_fit_is_refused(shape: str) -> None:
     with pytest.raises(InputError, match="MxNxK of gemm"):
-        bench.parse_shape("gemm", shape)
+        parse_shape("gemm", shape)
 
 
 def test_unknown_ops_templates_and_peers_are_refused(pocl: rx.Device) -> None:
-    with pytest.raises(InputError, match="expected an op among gemm"):
+    with pytest.raises(InputError, match=r"expected an op among .*gemm.*, got .conv3d"):
         point(pocl, ["lab"], op="conv3d")
     with pytest.raises(InputError, match="expected a template among plain"):
         point(pocl, ["lab-gppu"])
@@ -110,7 +136,7 @@ class Peer:
     def __init__(self, **faults: Any) -> None:
         self.faults = faults
 
-    def entrant(self, device: rx.Device, _op: str, inputs: Any) -> Entrant:
+    def entrant(self, device: rx.Device, _op: str, inputs: Any, _keywords: Any) -> Entrant:
         if "absent" in self.faults:
             raise PeerUnavailable("rival", str(self.faults["absent"]))
         return rival(device, inputs, **self.faults)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from rx580lab.device import Device
 from rx580lab.ops import spec
-from rx580lab.selftest import cases, check_case
+from rx580lab.selftest import cases, prepare
 from rx580lab.selftest.case import Tier
+from rx580lab.selftest.check import stand_up
 
 __all__ = ["sweep"]
 
@@ -22,9 +23,10 @@ def sweep(
     """Checks every case that the template takes; returns how many. Fails at the first wrong one, by name."""
     n_checked = 0
     for case in cases(op, tiers):
-        if spec(op).template(template).applies(device, case.shape) is not None:
+        prepared = prepare(op, case)
+        if spec(op).template(template).applies(device, prepared.shape) is not None:
             continue
-        outcome = check_case(device, op, template, case, params=params)
+        outcome = stand_up(device, template, prepared, params=params).judge()
         assert outcome.ok, f"{op} {template} {params} on {case.name}: {outcome.reason}"
         n_checked += 1
     return n_checked

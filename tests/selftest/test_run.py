@@ -127,11 +127,13 @@ def guards_of(standing: Standing) -> Any:
 def test_a_changed_input_is_a_fault(pocl: Device) -> None:
     standing = stand_up(pocl, "plain", prepare("copy", _case("copy", "N=65")))
     assert standing.judge().ok
-    region = standing.inputs[0].region.download()
-    region[standing.inputs[0].width + 7] += 1
+    (given,) = standing.inputs
+    assert given is not None
+    region = given.region.download()
+    region[given.width + 7] += 1
     region[0] = 3.0
-    standing.inputs[0].region.write(region)
-    assert "2 elements" in str(standing.inputs[0].change())
+    given.region.write(region)
+    assert "2 elements" in str(given.change())
 
 
 def test_exact_buffers_for_a_bounds_checker(pocl: Device) -> None:

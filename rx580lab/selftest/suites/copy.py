@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rx580lab.reference.copy import copy, copy_tolerance
-from rx580lab.selftest.case import Arrays, Case, Suite, Tier
+from rx580lab.selftest.case import Arrays, Bench, Case, Problem, Suite, Tier
 
-__all__ = ["SIZES", "SUITE"]
+__all__ = ["SIZES", "SUITE", "a_size"]
 
 # Around vectors, wavefronts and groups; the tiles of the gpu and cpu templates (4096, 65536); and just above the size
 # from which stores bypass the caches. Large sizes end neither on a vector nor on a tile.
@@ -37,7 +37,23 @@ def _bits(rng: np.random.Generator, n: int) -> Arrays:
 
 
 def _case(tier: Tier, n: int) -> Case:
-    return Case(f"N={n}", tier, {"N": n}, lambda rng: _bits(rng, n))
+    return Case(f"N={n}", tier, lambda rng: _bits(rng, n))
 
 
-SUITE = Suite("copy", copy, copy_tolerance, tuple(_case(tier, n) for tier, n in SIZES))
+def a_size(rng: np.random.Generator) -> int:
+    """Any size up to 100,000, as likely small as large."""
+    return int(10 ** rng.uniform(0, 5))
+
+
+SUITE = Suite(
+    "copy",
+    copy,
+    copy_tolerance,
+    tuple(_case(tier, n) for tier, n in SIZES),
+    random=lambda rng: _case("edge", a_size(rng)),
+    bench=Bench(
+        {"N": None},
+        lambda sizes, rng: Problem((rng.standard_normal(sizes["N"], dtype=np.float32),)),
+        example="4194304",
+    ),
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rx580lab.reference.fma_peak import fma_peak, fma_peak_tolerance
-from rx580lab.selftest.case import Case, Suite, Tier
+from rx580lab.selftest.case import Bench, Case, Problem, Suite, Tier
 
 __all__ = ["SUITE"]
 
@@ -32,10 +32,24 @@ def _case(tier: Tier, n: int, n_steps: int) -> Case:
     return Case(
         f"N={n}, {n_steps} steps",
         tier,
-        {"N": n, "STEPS": n_steps},
         lambda rng: (rng.uniform(-2, 2, n).astype(np.float32),),
         {"n_steps": n_steps},
     )
 
 
-SUITE = Suite("fma_peak", fma_peak, fma_peak_tolerance, tuple(_case(*size) for size in _SIZES))
+def _random(rng: np.random.Generator) -> Case:
+    return _case("edge", int(10 ** rng.uniform(0, 4)), int(rng.integers(0, 600)))
+
+
+SUITE = Suite(
+    "fma_peak",
+    fma_peak,
+    fma_peak_tolerance,
+    tuple(_case(*size) for size in _SIZES),
+    random=_random,
+    bench=Bench(
+        {"N": None},
+        lambda sizes, rng: Problem((rng.standard_normal(sizes["N"], dtype=np.float32),)),
+        example="98304",
+    ),
+)

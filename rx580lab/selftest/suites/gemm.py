@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rx580lab.reference.gemm import gemm, gemm_tolerance
-from rx580lab.selftest.case import Arrays, Case, Suite, Tier
+from rx580lab.selftest.case import Arrays, Bench, Case, Problem, Suite, Tier
 
 __all__ = ["SUITE"]
 
@@ -32,12 +32,11 @@ _SHAPES: tuple[tuple[Tier, tuple[int, int, int]], ...] = (
 
 
 def _case(tier: Tier, shape: tuple[int, int, int]) -> Case:
-    m, n, k = shape
+    return Case("x".join(map(str, shape)), tier, lambda rng: _matrices(rng, *shape))
 
-    def inputs(rng: np.random.Generator) -> Arrays:
-        return rng.standard_normal((m, k), dtype=np.float32), rng.standard_normal((k, n), dtype=np.float32)
 
-    return Case(f"{m}x{n}x{k}", tier, {"M": m, "N": n, "K": k}, inputs)
+def _matrices(rng: np.random.Generator, m: int, n: int, k: int) -> Arrays:
+    return rng.standard_normal((m, k), dtype=np.float32), rng.standard_normal((k, n), dtype=np.float32)
 
 
 def _special(rng: np.random.Generator) -> Arrays:
@@ -48,12 +47,23 @@ def _special(rng: np.random.Generator) -> Arrays:
     return a, b
 
 
+def _random(rng: np.random.Generator) -> Case:
+    m, n, k = (int(10 ** rng.uniform(0, 2.2)) for _ in range(3))
+    return _case("edge", (m, n, k))
+
+
 SUITE = Suite(
     "gemm",
     gemm,
     gemm_tolerance,
     (
         *(_case(tier, shape) for tier, shape in _SHAPES),
-        Case("NaN and infinity", "small", {"M": 9, "N": 18, "K": 21}, _special),
+        Case("NaN and infinity", "small", _special),
+    ),
+    random=_random,
+    bench=Bench(
+        {"M": None, "N": None, "K": None},
+        lambda sizes, rng: Problem(_matrices(rng, sizes["M"], sizes["N"], sizes["K"])),
+        example="256x256x256",
     ),
 )

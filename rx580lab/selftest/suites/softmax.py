@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 
 from rx580lab.reference.softmax import softmax, softmax_tolerance
-from rx580lab.selftest.case import AnyArray, Arrays, Case, Suite, Tier
+from rx580lab.selftest.case import AnyArray, Arrays, Bench, Case, Problem, Suite, Tier
 
 __all__ = ["SUITE"]
 
@@ -60,7 +59,7 @@ def _case(tier: Tier, shape: tuple[int, ...], make: Make, note: str = "") -> Cas
     def inputs(rng: np.random.Generator) -> Arrays:
         return (np.asarray(make(rng, shape), np.float32),)
 
-    return Case(name, tier, {"R": math.prod(shape[:-1]), "C": shape[-1]}, inputs)
+    return Case(name, tier, inputs)
 
 
 # Columns around vectors (8, 16), wavefronts (64), groups (256), the wave template's registers (64, 128 ... 1024), a
@@ -90,6 +89,13 @@ _SHAPES: tuple[tuple[Tier, tuple[int, ...]], ...] = (
     ("large", (1, 1000003)),
 )
 
+
+def _random(rng: np.random.Generator) -> Case:
+    make = (_ordinary, _huge, _peak_last)[rng.integers(3)]
+    shape = (int(10 ** rng.uniform(0, 2)), int(10 ** rng.uniform(0, 3.5)))
+    return _case("edge", shape, make, make.__name__.strip("_"))
+
+
 SUITE = Suite(
     "softmax",
     softmax,
@@ -103,5 +109,11 @@ SUITE = Suite(
         _case("edge", (3, 501), _wide, "vanishing and overflowing"),
         _case("small", (10, 33), _special, "NaN and infinities"),
         _case("edge", (10, 9001), _special, "NaN and infinities"),
+    ),
+    random=_random,
+    bench=Bench(
+        {"R": None, "C": None},
+        lambda sizes, rng: Problem((rng.standard_normal((sizes["R"], sizes["C"]), dtype=np.float32),)),
+        example="512x1000",
     ),
 )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from rx580lab.reference.triad import triad, triad_tolerance
-from rx580lab.selftest.case import Arrays, Case, Suite, Tier
-from rx580lab.selftest.suites.copy import SIZES
+from rx580lab.selftest.case import Arrays, Bench, Case, Problem, Suite, Tier
+from rx580lab.selftest.suites.copy import SIZES, a_size
 
 __all__ = ["SUITE"]
 
+Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
-def _ordinary(rng: np.random.Generator, n: int) -> Arrays:
+
+def _ordinary(rng: np.random.Generator, n: int) -> Pair:
     return rng.standard_normal(n, dtype=np.float32), rng.standard_normal(n, dtype=np.float32)
 
 
@@ -22,7 +25,12 @@ def _special(rng: np.random.Generator, n: int) -> Arrays:
 
 
 def _case(tier: Tier, n: int) -> Case:
-    return Case(f"N={n}", tier, {"N": n}, lambda rng: _ordinary(rng, n))
+    return Case(f"N={n}", tier, lambda rng: _ordinary(rng, n))
+
+
+def _random(rng: np.random.Generator) -> Case:
+    n, s = a_size(rng), round(float(rng.normal()), 3)
+    return Case(f"N={n}, s={s}", "edge", lambda rng: _ordinary(rng, n), {"s": s})
 
 
 SUITE = Suite(
@@ -31,8 +39,10 @@ SUITE = Suite(
     triad_tolerance,
     (
         *(_case(tier, n) for tier, n in SIZES),
-        Case("NaN, infinities, overflow", "small", {"N": 300}, lambda rng: _special(rng, 300)),
-        Case("s=-0.37", "edge", {"N": 1000}, lambda rng: _ordinary(rng, 1000), {"s": -0.37}),
-        Case("rank 3", "edge", {"N": 210}, lambda rng: tuple(a.reshape(5, 6, 7) for a in _ordinary(rng, 210))),
+        Case("NaN, infinities, overflow", "small", lambda rng: _special(rng, 300)),
+        Case("s=-0.37", "edge", lambda rng: _ordinary(rng, 1000), {"s": -0.37}),
+        Case("rank 3", "edge", lambda rng: tuple(a.reshape(5, 6, 7) for a in _ordinary(rng, 210))),
     ),
+    random=_random,
+    bench=Bench({"N": None}, lambda sizes, rng: Problem(_ordinary(rng, sizes["N"])), example="4194304"),
 )
