@@ -10,8 +10,7 @@
 // a TILE_M x TILE_N block of C and steps through K by TILE_K; a panel slice (TILE_K x NR) stays in L1 while strips of
 // PER_ITEM_M rows pass over it; the micro-kernel keeps PER_ITEM_M x NR sums in registers.
 
-#include "mac.h"
-#include "vec.h"
+#include "micro_tile.h"
 
 // Rows of C per micro-kernel; unit: rows. 6 x 16 sums are twelve 8-wide registers, which with two of B and one of A
 // fill 15 of the 16 that AVX2 has. 4 suits very few rows.
@@ -41,40 +40,18 @@
 #define USE_LDS 0
 #endif
 
-// Columns of a panel; unit: columns. Fixed: two float8 per row are what the register budget above allows.
-#define NR 16
-
-#define INLINE static inline __attribute__((always_inline))
-
 #if USE_LDS
 typedef const __local float *a_pointer;
 #else
 typedef const __global float *a_pointer;
 #endif
 
-// The sums are named variables and not an array: LLVM 14 keeps an indexed array in memory, at 0.4 of the speed.
-#define ROWS_1(DO) DO(0)
-#define ROWS_2(DO) ROWS_1(DO) DO(1)
-#define ROWS_3(DO) ROWS_2(DO) DO(2)
-#define ROWS_4(DO) ROWS_3(DO) DO(3)
-#define ROWS_5(DO) ROWS_4(DO) DO(4)
-#define ROWS_6(DO) ROWS_5(DO) DO(5)
-
 // What micro_tile does for each row i. EXPECT: the sums of an earlier pass have left the caches meanwhile.
 #define EXPECT(i)                                                                                                      \
   PREFETCH(c + i * n, 3);                                                                                              \
   PREFETCH(c + i * n + columns - 1, 3);
-#define DECLARE(i) float8 left##i = (float8)(0.0f), right##i = (float8)(0.0f);
-#define MULTIPLY(i)                                                                                                    \
-  {                                                                                                                    \
-    const float8 x = (float8)(a[i * row_stride + k * k_stride]);                                                       \
-    left##i = MAC(x, b_left, left##i);                                                                                 \
-    right##i = MAC(x, b_right, right##i);                                                                              \
-  }
+#define A_OF(i) a[i * row_stride + k * k_stride]
 #define STORE(i) store_row(left##i, right##i, accumulate, c + i * n);
-#define SPILL(i)                                                                                                       \
-  *(float8_u *)(tile + i * NR) = left##i;                                                                              \
-  *(float8_u *)(tile + i * NR + 8) = right##i;
 
 INLINE void store_row(float8 left, float8 right, const int accumulate, __global float *row) {
   if (accumulate) {
@@ -103,15 +80,15 @@ INLINE void store_narrow(const int rows, const int columns, const int accumulate
     if (accumulate) {                                                                                                  \
       ROWS_##rows(EXPECT)                                                                                              \
     }                                                                                                                  \
-    ROWS_##rows(DECLARE) _Pragma("unroll UNROLL_K") for (int k = 0; k < depth; ++k) {                                  \
+    ROWS_##rows(ZERO_SUMS) _Pragma("unroll UNROLL_K") for (int k = 0; k < depth; ++k) {                                \
       const float8 b_left = panel[2 * k];                                                                              \
       const float8 b_right = panel[2 * k + 1];                                                                         \
-      ROWS_##rows(MULTIPLY)                                                                                            \
+      ROWS_##rows(ADD_PRODUCTS)                                                                                        \
     }                                                                                                                  \
     if (columns == NR) {                                                                                               \
       ROWS_##rows(STORE)                                                                                               \
     } else {                                                                                                           \
-      ROWS_##rows(SPILL)                                                                                               \
+      ROWS_##rows(SPILL_SUMS)                                                                                          \
     }                                                                                                                  \
   }
 MICRO_TILE(1)
@@ -129,9 +106,8 @@ MICRO_TILE(6)
 #define AHEAD 8
 
 // B (K,N) -> panels (ceil(N/NR), K, NR). NDRange: (ceil(N / (PACK*NR)), ceil(K/TILE_K)).
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_cpu_pack_b(const int N, const int K,
-                                                                             const __global float *restrict b,
-                                                                             __global float *restrict panels) {
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+gemm_cpu_pack_b(const int N, const int K, const __global float *restrict b, __global float *restrict panels) {
   const int column0 = get_group_id(0) * (PACK * NR);
   const int first = get_group_id(1) * TILE_K;
   const int last = min(first + TILE_K, K);
