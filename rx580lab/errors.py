@@ -16,7 +16,8 @@
     ├── ResultError             a record or run folder is missing, damaged or of another schema
     ├── MeasureError            a measurement cannot be made or believed
     ├── ExperimentError         a run failed: cell, kernel, wall limit, oracle or gate
-    └── PeerUnavailable         a rival implementation is not installed here; says how to get it
+    ├── PeerUnavailable         a rival implementation is not installed here; says how to get it
+    └── CompilerUnavailable     the compiler for gfx803 is not installed here; says how to get it
 
 Every message reads ``[where] expected ..., got ...`` or ``[where] what happened; what to do``.
 """
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 __all__ = [
     "BuildError",
+    "CompilerUnavailable",
     "DeviceError",
     "DeviceNotFound",
     "DtypeError",
@@ -124,3 +126,7 @@ class ExperimentError(LabError):
 
 class PeerUnavailable(LabError):
     """A rival implementation is not installed here; the message says how to get it."""
+
+
+class CompilerUnavailable(LabError):
+    """The compiler for gfx803 is not installed here, or is not the right one; the message says how to get it."""
