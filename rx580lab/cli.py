@@ -158,6 +158,39 @@ def selftest(
 
 @app.command()
 @_reporting_errors
+def polaris(
+    ops: Annotated[list[str] | None, typer.Argument(metavar="[OP]...", help="Only these ops; none means all.")] = None,
+    template: Annotated[
+        list[str] | None, typer.Option("--template", "-t", help="Only this one; may be given several times.")
+    ] = None,
+    isa: Annotated[bool, typer.Option("--isa", help="Print the assembly too, on standard output.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what an RX 580 (gfx803) would run of an op: registers, LDS, waves and instructions of each kernel.
+
+    Clang compiles what the op's templates build, those for processors left out; nothing runs on a card. A kernel with
+    a call left over, a stack, an undefined symbol, scratch memory, a slow fma or a whole integer multiplication in an
+    innermost loop FAILS, and then the exit status is 1. Needs pip install 'rx580lab[linker]'.
+
+    Example: rx580lab polaris gemm --template gpu
+    """
+    from rx580lab import polaris as gfx803
+    from rx580lab.polaris.show import views_lines
+
+    with Console(stderr=True, highlight=False).status("compiling for gfx803"):
+        views = [one for op in ops or rx580lab.ops.NAMES for one in gfx803.view(op, template)]
+    if as_json:
+        _print_json([one.as_dict() | ({"isa": one.isa} if isa else {}) for one in views])
+    else:
+        _show(views_lines(views))
+        if isa:
+            sys.stdout.write("".join(f"\n{one.kernel}:\n{one.isa}\n" for one in views))
+    if not all(one.ok for one in views):
+        raise typer.Exit(1)
+
+
+@app.command()
+@_reporting_errors
 def run(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="A YAML file, or a shipped experiment: bench/gemm.")],
     assignments: Annotated[
@@ -186,11 +219,12 @@ def run(
     """
     from rx580lab.experiment import run_spec
     from rx580lab.experiment.places import find_experiment
+    from rx580lab.experiment.progress import LiveProgress
 
     if resume and fresh:
         raise typer.BadParameter("expected --resume or --fresh, got both")
     overrides = dict(_assignment(text) for text in assignments or [])
-    with _LiveProgress() as progress:
+    with LiveProgress() as progress:
         outcome = run_spec(
             find_experiment(spec), device=device, overrides=overrides, ci=ci,
             mode="resume" if resume else "fresh" if fresh else "new", reports=reports, progress=progress,
@@ -334,37 +368,6 @@ def baseline(
         _print_json({"path": str(path), "run": made.run, "points": len(made.points), "forced": made.forced})
     else:
         sys.stdout.write(f"{path}\n")
-
-
-class _LiveProgress:
-    """Draws a run's steps: a line per finished point, and the cell at work below; plain lines without a terminal."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._status = self._console.status("starting") if self._console.is_terminal else None
-
-    def __enter__(self) -> _LiveProgress:
-        if self._status:
-            self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._status:
-            self._status.stop()
-
-    def __call__(self, step: Any) -> None:
-        from rx580lab.experiment.progress import print_progress
-
-        if self._status is None:
-            print_progress(step)
-        elif step.kind in {"cell_start", "point_start", "waiting"}:
-            place = f"[{step.point}/{step.n_points}] " if step.point else ""
-            cell = f"cell {step.cell}/{step.n_cells}: " if step.cell else ""
-            self._status.update(Text(f"{place}{cell}{step.text}"))
-        elif step.kind != "cell_end":
-            took = f" ({step.seconds:.1f} s)" if step.seconds is not None else ""
-            place = f"[{step.point}/{step.n_points}] " if step.point else ""
-            self._console.print(Text(f"{place}{step.text}{took}"))
 
 
 def main() -> None:

@@ -170,6 +170,11 @@ class Launch:
         self.global_size = sizes
         self.local_size = group
 
+    @property
+    def dynamic_lds_bytes(self) -> int:
+        """Local memory of a work-group that comes by arguments, beyond what the kernel itself declares."""
+        return sum(arg.n for arg in self._args if isinstance(arg, LocalBytes))
+
     def enqueue(self) -> Event:
         """Queues it after everything queued before; returns at once."""
         try:

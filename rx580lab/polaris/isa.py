@@ -1,4 +1,4 @@
-"""Clang's assembly of a kernel: instructions, basic blocks, loops, and what its metadata says of registers and memory."""
+"""Clang's assembly of a kernel: instructions, basic blocks, loops, and its metadata on registers and memory."""
 
 from __future__ import annotations
 
@@ -91,12 +91,11 @@ def parse_kernel(isa: str, entry: str) -> KernelCode:
     lines = list(_body(isa, entry))
     if not lines:
         raise BuildError("polaris", f"expected a kernel {entry!r} in the compiler's output, got none")
-    text = "\n".join(line for line in lines if not line.startswith("; %bb"))
-    return KernelCode(entry, text, _blocks(lines), _resources(isa, entry))
+    return KernelCode(entry, "\n".join(lines), _blocks(lines), _resources(isa, entry))
 
 
 def _body(isa: str, entry: str) -> Iterator[str]:
-    """The lines of one function after its label: labels and instructions, comments cut off."""
+    """The lines of one function after its label: labels and instructions, without comments and directives."""
     inside = False
     for line in isa.splitlines():
         if line.startswith(f"{entry}:"):
@@ -104,8 +103,8 @@ def _body(isa: str, entry: str) -> Iterator[str]:
         elif inside and line.startswith(".Lfunc_end"):
             return
         elif inside:
-            kept = line.partition(";")[0].rstrip() if not line.startswith("; %bb") else line
-            if kept and not kept.lstrip().startswith(".p2align") and not re.match(r"\s+\.", kept):
+            kept = line.partition(";")[0].rstrip()
+            if kept and not re.match(r"\s+\.", kept):
                 yield kept
 
 
@@ -116,7 +115,7 @@ def _blocks(lines: list[str]) -> tuple[Block, ...]:
         label = _LABEL.match(line)
         if label is not None:
             cut.append((label.group(1), []))
-        elif not line.startswith(";"):
+        else:
             instruction = _instruction(line)
             cut[-1][1].append(instruction)
             if instruction.name.startswith(("s_branch", "s_cbranch")):

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from rx580lab.compile import Build, expanded_source
 from rx580lab.device import cache_dir, write_atomically
@@ -72,7 +73,9 @@ def _opencl_headers() -> Path:
         raise CompilerUnavailable("polaris", f"expected ziglang {ZIGLANG}, which holds clang, got none; {cure}")
     version = metadata.version("ziglang")
     if version != ZIGLANG:
-        raise CompilerUnavailable("polaris", f"expected ziglang {ZIGLANG}, got {version}, whose clang will not do; {cure}")
+        raise CompilerUnavailable(
+            "polaris", f"expected ziglang {ZIGLANG}, got {version}, whose clang will not do; {cure}"
+        )
     return Path(spec.origin).parent / "lib" / "include"
 
 
@@ -84,7 +87,7 @@ def _compiler(isa: str) -> str:
 def _read(path: Path) -> dict[str, str | None] | None:
     """What was kept, or None if there is nothing or it is damaged."""
     try:
-        found: dict[str, str | None] = json.loads(path.read_text(encoding="utf-8"))
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and isinstance(found.get("isa"), str) and "link_error" in found else None

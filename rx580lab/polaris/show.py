@@ -1,0 +1,153 @@
+"""Views of kernels for people: lines for a terminal, a table for a notebook, and one kernel in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from rich.text import Text
+
+from rx580lab.polaris.checks import CHECKS
+from rx580lab.polaris.cycles import Mix
+from rx580lab.polaris.kernel_view import NOT_RUN, KernelView, LoopView
+from rx580lab.results.display import Html, badge, card, facts, quantity, table
+
+__all__ = ["kernel_html", "name_of", "views_html", "views_lines"]
+
+_HEADINGS = (
+    "kernel",
+    "template",
+    "VGPR",
+    "SGPR",
+    "LDS",
+    "group",
+    "waves per SIMD",
+    "hot loop",
+    "multiply-add",
+    "checks",
+)
+_LIMITS = {"vgprs": "VGPR", "sgprs": "SGPR", "lds": "LDS", "groups": "work-groups"}
+
+
+def views_lines(views: Sequence[KernelView]) -> Iterator[Text]:
+    """The compiler, some lines per kernel, what was not done, and every check that failed."""
+    for compiler, options in dict.fromkeys((one.compiler, one.options) for one in views):
+        yield Text(f"By {compiler}, {' '.join(options)}, a*b+c contracted:")
+    for one in views:
+        yield from _lines(one)
+    yield Text(
+        "A loop's figures are of one turn through all of its blocks. Its clocks are a SIMD's, for one wavefront: "
+        "vector arithmetic, and its share of LDS. The longer one bounds the share of the card's multiply-add peak."
+    )
+    yield Text(NOT_RUN)
+    failed = [(one, fault) for one in views for fault in one.faults]
+    for one, fault in failed:
+        yield Text(f"FAIL {name_of(one)}: {fault} (expected: {CHECKS[fault.check]})", "red")
+    yield Text(f"{len(views)} kernels, {len({name_of(one) for one, _ in failed})} of them fail")
+
+
+def _lines(one: KernelView) -> Iterator[Text]:
+    verdict = ("pass", "green") if one.ok else ("FAIL", "red")
+    yield Text.assemble(verdict, " ", (one.kernel, "bold"), f" ({one.source}), template {one.template} of {one.op}")
+    if one.macros:
+        yield Text("     " + _macros(one))
+    found, waves = one.resources, one.occupancy
+    yield Text(
+        f"     {found.vgprs} VGPR, {found.sgprs} SGPR, {one.lds_bytes:,} bytes of LDS, group {_group(one)}: "
+        f"{waves.waves:g} waves per SIMD (by {_LIMITS[waves.limit]}), {waves.mesa_waves:g} under Mesa"
+    )
+    yield Text(f"     all of it: {_counts(one.mix)}")
+    hot = one.hot_loop
+    if hot is None:
+        yield Text("     no loop")
+        return
+    clocks = f"{hot.pressure.valu_clocks} VALU clocks, {hot.pressure.lds_clocks} LDS clocks"
+    yield Text(f"     hot loop {hot.label} of {len(one.loops)}: {_counts(hot.mix)}; {clocks}; {_shares(hot)}")
+
+
+def _counts(mix: Mix) -> str:
+    counted = {name: n for name, n in asdict(mix).items() if n}
+    parts = ", ".join(f"{n} {name.replace('_', '-')}" for name, n in counted.items())
+    return f"{mix.total} instructions ({parts})"
+
+
+def name_of(one: KernelView) -> str:
+    """The kernel with its macros: one source gives several."""
+    return f"{one.kernel} [{_macros(one)}]" if one.macros else one.kernel
+
+
+def _macros(one: KernelView) -> str:
+    return ", ".join(f"{name}={value}" for name, value in one.macros.items())
+
+
+def _group(one: KernelView) -> str:
+    return "x".join(map(str, one.group))
+
+
+def _cells(one: KernelView) -> tuple[str, ...]:
+    hot, waves = one.hot_loop, one.occupancy
+    return (
+        name_of(one),
+        one.template,
+        str(one.resources.vgprs),
+        str(one.resources.sgprs),
+        quantity(one.lds_bytes, "bytes") if one.lds_bytes else "-",
+        _group(one),
+        f"{waves.waves:g} by {_LIMITS[waves.limit]}, {waves.mesa_waves:g} under Mesa",
+        "none" if hot is None else str(hot.mix.total),
+        "-" if hot is None else _shares(hot),
+    )
+
+
+def _shares(loop: LoopView) -> str:
+    if not loop.mix.multiply_add or loop.pressure.peak_share is None:
+        return "no multiply-add"
+    return f"{loop.multiply_add_share:.0%} multiply-add, at most {loop.pressure.peak_share:.0%} of peak"
+
+
+def views_html(views: Sequence[KernelView]) -> str:
+    """The table as a notebook shows it."""
+    rows = [(*_cells(one), _verdict(one)) for one in views]
+    compilers = ", ".join(dict.fromkeys(one.compiler for one in views))
+    return card("What gfx803 would run", table(_HEADINGS, rows), facts({"compiler": compilers, "note": NOT_RUN}))
+
+
+def _verdict(one: KernelView) -> Html:
+    return badge("pass", "good") if one.ok else badge("; ".join(map(str, one.faults)), "bad")
+
+
+def kernel_html(one: KernelView) -> str:
+    """One kernel in full: resources, what limits its wavefronts, and its instructions, whole and by loop."""
+    found = one.resources
+    known = {
+        "checks": _verdict(one),
+        "compiler": f"{one.compiler}, {' '.join(one.options)}",
+        "group": _group(one),
+        "VGPR": f"{found.vgprs}, {found.vgpr_spills} spilled",
+        "SGPR": f"{found.sgprs}, {found.sgpr_spills} spilled",
+        "LDS of a group": quantity(one.lds_bytes, "bytes"),
+        "scratch of a work-item": quantity(found.scratch_bytes, "bytes"),
+        "wavefronts per SIMD": f"{one.occupancy.waves:g}, {one.occupancy.mesa_waves:g} under Mesa's cap of 8",
+        "allowed by": ", ".join(f"{name} {waves:g}" for name, waves in one.occupancy.by.items()),
+        "note": NOT_RUN,
+    }
+    stretches = [("whole kernel", one.mix, None)] + [(loop.label, loop.mix, loop.pressure) for loop in one.loops]
+    kinds = list(asdict(one.mix))
+    rows = [
+        (
+            label,
+            *(getattr(mix, kind) for kind in kinds),
+            None if pressure is None else pressure.valu_clocks,
+            None if pressure is None else pressure.lds_clocks,
+            None if pressure is None else pressure.issue_clocks,
+        )
+        for label, mix, pressure in stretches
+    ]
+    headings = (
+        "instructions of",
+        *(kind.replace("_", " ") for kind in kinds),
+        "VALU clocks",
+        "LDS clocks",
+        "all clocks",
+    )
+    return card(f"{name_of(one)} ({one.source})", facts(known), table(headings, rows))

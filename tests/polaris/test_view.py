@@ -1,0 +1,122 @@
+"""Every kernel that the card would be given, of every op; and how people and programs see one."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import rx580lab as rx
+from rx580lab import cli, ops
+from rx580lab.compile import Build, expanded_source, load_source
+from rx580lab.compile.build import OPTIONS
+from rx580lab.device import Device
+from rx580lab.errors import InputError
+from rx580lab.polaris import NOT_RUN, view
+from rx580lab.polaris.builds import PlannedKernel, gpu_templates
+from rx580lab.polaris.kernel_view import view_kernel
+from rx580lab.polaris.toolchain import compile_build
+from tests.polaris.test_checks import PLANTED
+from tests.requirements import require
+
+TEMPLATES = [(op, template.name) for op in ops.NAMES for template in gpu_templates(ops.spec(op))]
+
+
+@pytest.fixture(scope="module")
+def planner() -> Device:
+    require("ziglang")
+    return rx.open_device("pocl", limits="rx580")
+
+
+@pytest.mark.parametrize(("op", "template"), TEMPLATES)
+def test_every_kernel_for_the_card_passes_all_checks(op: str, template: str, planner: Device) -> None:
+    views = view(op, [template], device=planner)
+    assert {one.kernel: [str(fault) for fault in one.faults] for one in views if not one.ok} == {}
+    for one in views:
+        assert one.occupancy.waves >= 1, one.kernel
+        assert one.lds_bytes <= 32768, one.kernel
+
+
+def test_the_figures_of_a_kernel_are_those_of_its_build(planner: Device) -> None:
+    (one,) = view("gemm", ["gpu"], device=planner)
+    assert (one.kernel, one.source, one.group, one.lds_bytes) == ("gemm_gpu", "gemm_gpu.cl", (16, 16), 8448)
+    assert one.macros == {"WG_X": "16", "WG_Y": "16", "PER_ITEM_M": "4", "PER_ITEM_N": "4", "TILE_K": "16"}
+    assert one.resources.vgprs <= 64
+    assert one.occupancy.waves == 4
+    assert one.hot_loop is not None
+    assert one.hot_loop.mix.multiply_add == 256  # 16 steps of a 4 x 4 tile
+    assert one.mix.lds >= one.hot_loop.mix.lds >= 32
+    assert "clang version 18.1.6" in one.compiler
+    assert one.isa.count("v_mac_f32") == 256
+
+
+def test_several_builds_of_one_source_are_several_views(planner: Device) -> None:
+    views = view("softmax", ["wave"], device=planner)
+    assert [one.macros["PER_ITEM"] for one in views] == ["1", "4", "16"]
+    assert [one.resources.vgprs for one in views] == sorted(one.resources.vgprs for one in views)
+
+
+def test_local_memory_by_argument_counts(pocl: Device) -> None:
+    require("ziglang")
+    text = "__kernel void f(__global float *x, __local float *t) { t[get_local_id(0)] = x[0]; x[1] = t[3]; }"
+    launch = load_source(pocl, text, "f", where="f.cl").bind((64,), (64,), pocl.zeros(4), rx.compile.LocalBytes(33000))
+    planned = PlannedKernel("own", launch.build, launch.local_size, launch.dynamic_lds_bytes)
+    one = view_kernel("own", planned, compile_build(launch.build))
+    assert (one.lds_bytes, one.group, one.occupancy.waves) == (33000, (64,), 0.25)
+    assert np.isfinite(one.occupancy.by["lds"])
+
+
+def test_a_template_for_processors_is_refused(planner: Device) -> None:
+    with pytest.raises(InputError, match=r"\[polaris\] expected a template of gemm for the card among plain, gpu, got"):
+        view("gemm", ["cpu"], device=planner)
+    with pytest.raises(InputError, match="expected a template among"):
+        view("gemm", ["no"], device=planner)
+
+
+def test_a_notebook_shows_a_table_and_a_kernel_in_full(planner: Device) -> None:
+    views = view("softmax", ["gpu"], device=planner)
+    assert all(word in views._repr_html_() for word in ("softmax_gpu", "VGPR", "pass", NOT_RUN))
+    assert all(word in views[0]._repr_html_() for word in ("whole kernel", "VALU clocks", "Mesa", views[0].compiler))
+
+
+def invoke(*arguments: str) -> Result:
+    require("ziglang")
+    return CliRunner().invoke(cli.app, ["polaris", *arguments], env={"COLUMNS": "80", "TERM": "dumb"})
+
+
+def test_the_command_for_people() -> None:
+    result = invoke("gemm", "--template", "gpu", "--isa")
+    assert result.exit_code == 0, result.output
+    shown = ("pass gemm_gpu", "56 VGPR", "8,448 bytes of LDS", "256 multiply-add", "clang version 18.1.6", NOT_RUN)
+    assert [words for words in shown if words not in result.output] == []
+    assert "v_mac_f32_e32" in result.output
+
+
+def test_the_command_for_programs() -> None:
+    result = invoke("gemm", "copy", "--json")
+    assert result.exit_code == 0, result.output
+    listed = json.loads(result.stdout)
+    assert [one["kernel"] for one in listed] == ["gemm_plain", "gemm_gpu", "copy_plain", "copy_gpu"]
+    gemm = listed[1]
+    assert (gemm["ok"], gemm["faults"], gemm["note"]) == (True, [], NOT_RUN)
+    assert (gemm["resources"]["vgprs"], gemm["occupancy"]["limit"], gemm["hot_loop"]) == (
+        56, "vgprs", gemm["loops"][0]["label"],
+    )  # fmt: skip
+    assert gemm["loops"][0]["mix"]["multiply_add"] == 256
+
+
+def test_the_command_fails_with_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = expanded_source(PLANTED["scratch"], "bad.cl")
+    planned = PlannedKernel("gpu", Build("bad.cl", "f", text, OPTIONS), (64,), 0)
+    monkeypatch.setattr("rx580lab.polaris.kernel_view.planned_kernels", lambda *_: [planned])
+    result = invoke("gemm", "--template", "gpu")
+    assert result.exit_code == 1
+    assert "FAIL f: scratch: 260 bytes of private memory" in " ".join(result.output.split())
+    assert json.loads(invoke("gemm", "-t", "gpu", "--json").stdout)[0]["faults"][0]["check"] == "scratch"
+
+
+def test_the_command_refuses_what_is_not_there() -> None:
+    assert "expected one of" in invoke("gem").output
+    assert invoke("gem").exit_code == 1
