@@ -19,18 +19,22 @@
 #define EXP_LN2_HIGH 0.693359375f
 #define EXP_LN2_LOW -2.12194440e-4f
 
+// (exp(r) - 1) / r for |r| <= ln2/2.
+#define EXP_QUOTIENT(floats, r)                                                                                        \
+  MAC(r,                                                                                                               \
+      MAC(r,                                                                                                           \
+          MAC(r, MAC(r, MAC(r, (floats)(1.38145988e-3f), (floats)(8.36871658e-3f)), (floats)(4.16683890e-2f)),         \
+              (floats)(1.66665211e-1f)),                                                                               \
+          (floats)(4.99999940e-1f)),                                                                                   \
+      (floats)(1.0f))
+
 // Defines `floats name(floats t)`; ints is the integer type of as many elements.
 #define DEFINE_EXP(name, floats, ints)                                                                                 \
   static inline __attribute__((always_inline)) floats name(const floats t) {                                           \
     const floats rounded = MAC(t, (floats)(EXP_LOG2E), (floats)(EXP_ROUND));                                           \
     const floats n = rounded - (floats)(EXP_ROUND);                                                                    \
     const floats r = MAC(n, (floats)(-EXP_LN2_LOW), MAC(n, (floats)(-EXP_LN2_HIGH), t));                               \
-    floats p = MAC(r, (floats)(1.38145988e-3f), (floats)(8.36871658e-3f));                                             \
-    p = MAC(r, p, (floats)(4.16683890e-2f));                                                                           \
-    p = MAC(r, p, (floats)(1.66665211e-1f));                                                                           \
-    p = MAC(r, p, (floats)(4.99999940e-1f));                                                                           \
-    p = MAC(r, p, (floats)(1.0f));                                                                                     \
-    p = MAC(r, p, (floats)(1.0f));                                                                                     \
+    const floats p = MAC(r, EXP_QUOTIENT(floats, r), (floats)(1.0f));                                                  \
     const floats scale = as_##floats((as_##ints(rounded) + (ints)(127)) << (ints)(23));                                \
     return t < (floats)(EXP_LOWEST) ? (floats)(0.0f) : p * scale;                                                      \
   }
