@@ -11,11 +11,13 @@ from rx580lab.errors import InputError
 from rx580lab.ops.copy import copy
 from rx580lab.ops.fma_peak import fma_peak
 from rx580lab.ops.gemm import gemm
+from rx580lab.ops.layernorm import layernorm
 from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
+from rx580lab.ops.rmsnorm import rmsnorm
 from rx580lab.ops.softmax import softmax
 from rx580lab.ops.triad import triad
 
-NAMES = ("copy", "triad", "fma_peak", "gemm", "softmax")
+NAMES = ("copy", "triad", "fma_peak", "gemm", "softmax", "layernorm", "rmsnorm")
 
 __all__ = [
     "NAMES",
@@ -27,6 +29,8 @@ __all__ = [
     "copy",
     "fma_peak",
     "gemm",
+    "layernorm",
+    "rmsnorm",
     "softmax",
     "spec",
     "specs",

@@ -32,7 +32,7 @@ class Case:
     Attributes:
         name: unique within the suite; it also seeds the inputs.
         inputs: makes the op's arrays from a generator. keywords: the op's other arguments.
-        dtype: of the output, where it is not the suite's.
+        dtype: of the output, and of each further one whose oracle answers in float64, where it is not the suite's.
     """
 
     name: str

@@ -102,7 +102,8 @@ class Standing:
         for place, (array, (expected, tolerance)) in enumerate(
             zip(self.plan.more, self.prepared.more, strict=True), start=1
         ):
-            outcome = compare(array.download(), expected, tolerance)
+            dtype = self.prepared.dtype if expected.dtype == np.float64 else expected.dtype
+            outcome = compare(array.download(), expected, tolerance, dtype=dtype)
             if not outcome.ok:
                 return f"output {place}: {outcome.reason}"
         for index, given in enumerate(self.inputs):
