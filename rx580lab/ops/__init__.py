@@ -17,7 +17,15 @@ from rx580lab.ops.rmsnorm import rmsnorm
 from rx580lab.ops.softmax import softmax
 from rx580lab.ops.triad import triad
 
-NAMES = ("copy", "triad", "fma_peak", "gemm", "softmax", "layernorm", "rmsnorm")
+NAMES = (
+    "copy",
+    "triad",
+    "fma_peak",
+    "gemm",
+    "softmax",
+    "layernorm",
+    "rmsnorm",
+)
 
 __all__ = [
     "NAMES",
