@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from rx580lab.errors import InputError
+from rx580lab.ops.batchnorm import batchnorm
 from rx580lab.ops.copy import copy
 from rx580lab.ops.fma_peak import fma_peak
 from rx580lab.ops.gemm import gemm
@@ -26,6 +27,7 @@ NAMES = (
     "layernorm",
     "rmsnorm",
 )
+NAMES = ("copy", "triad", "fma_peak", "gemm", "softmax", "layernorm", "rmsnorm", "batchnorm")
 
 __all__ = [
     "NAMES",
@@ -34,6 +36,7 @@ __all__ = [
     "OpSpec",
     "Plan",
     "Template",
+    "batchnorm",
     "copy",
     "fma_peak",
     "gemm",
