@@ -16,6 +16,7 @@ from rx580lab.ops.layernorm import layernorm
 from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
 from rx580lab.ops.rmsnorm import rmsnorm
 from rx580lab.ops.softmax import softmax
+from rx580lab.ops.transpose import transpose
 from rx580lab.ops.triad import triad
 
 NAMES = (
@@ -27,6 +28,7 @@ NAMES = (
     "layernorm",
     "rmsnorm",
     "batchnorm",
+    "transpose",
 )
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "softmax",
     "spec",
     "specs",
+    "transpose",
     "triad",
 ]
 
