@@ -10,23 +10,16 @@
 
 #include "rows.h"
 
-#if ITEM_BYTES <= 4
+// Side of a block; unit: elements. Its rows are 16 bytes, of 4- and 8-byte elements 32.
+#if ITEM_BYTES == 1
+#define SIDE 16
+#elif ITEM_BYTES <= 4
 #define SIDE 8
 #else
 #define SIDE 4
 #endif
 // Elements of a line of cache.
 #define LINE (64 / ITEM_BYTES)
-
-#if ITEM_BYTES == 1
-typedef uchar8 lanes;
-#elif ITEM_BYTES == 2
-typedef ushort8 lanes;
-#elif ITEM_BYTES == 4
-typedef uint8 lanes;
-#elif ITEM_BYTES == 8
-typedef ulong4 lanes;
-#endif
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void transpose_cpu(const __global element *x,
                                                                            __global element *out, WALK_ARGUMENTS,
@@ -36,6 +29,11 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void transpose_cpu(const
 }
 
 #if ITEM_BYTES <= 8
+#if ITEM_BYTES == 8
+typedef ulong4 lanes;
+#else
+typedef uint4 lanes;
+#endif
 typedef lanes lanes_u __attribute__((aligned(ITEM_BYTES)));
 #define LOAD_LANES(p) (*(const __global lanes_u *)(p))
 #define STORE_LANES(v, p) (*(__global lanes_u *)(p) = (v))
@@ -45,61 +43,80 @@ typedef lanes lanes_u __attribute__((aligned(ITEM_BYTES)));
 #define STREAM_LANES(v, p) STORE_LANES(v, p)
 #endif
 
-// The halves of a and b, lane by lane in turn. log2(SIDE) rounds of it, each over rows SIDE / 2 apart, turn a block.
-#if SIDE == 8
-#define LOW(a, b) (lanes)((a).s0, (b).s0, (a).s1, (b).s1, (a).s2, (b).s2, (a).s3, (b).s3)
-#define HIGH(a, b) (lanes)((a).s4, (b).s4, (a).s5, (b).s5, (a).s6, (b).s6, (a).s7, (b).s7)
-#define ROUND(a, b)                                                                                                    \
-  const lanes b##0 = LOW(a##0, a##4), b##1 = HIGH(a##0, a##4), b##2 = LOW(a##1, a##5), b##3 = HIGH(a##1, a##5);        \
-  const lanes b##4 = LOW(a##2, a##6), b##5 = HIGH(a##2, a##6), b##6 = LOW(a##3, a##7), b##7 = HIGH(a##3, a##7);
+// The lower and the upper halves of a and b, lane by lane in turn: two rounds over four rows of four turn them. By
+// clang's own shuffle where there is one: of single lanes it makes shuffles with undefined lanes on the way, and
+// Oclgrind's uninitialized check crashes on those.
+#if __has_builtin(__builtin_shufflevector)
+#define LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
 #else
 #define LOW(a, b) (lanes)((a).s0, (b).s0, (a).s1, (b).s1)
 #define HIGH(a, b) (lanes)((a).s2, (b).s2, (a).s3, (b).s3)
-#define ROUND(a, b)                                                                                                    \
-  const lanes b##0 = LOW(a##0, a##2), b##1 = HIGH(a##0, a##2), b##2 = LOW(a##1, a##3), b##3 = HIGH(a##1, a##3);
 #endif
 
-#define PUT_BLOCK(PUT, c)                                                                                              \
-  PUT(c##0, to);                                                                                                       \
-  PUT(c##1, to + q_step);                                                                                              \
-  PUT(c##2, to + 2 * q_step);                                                                                          \
-  PUT(c##3, to + 3 * q_step);
+// Four rows of four lanes, turned, go to every `every`-th row of `to`.
+#define TURN_4(PUT, r0, r1, r2, r3, to, every)                                                                         \
+  do {                                                                                                                 \
+    const lanes in0 = r0, in1 = r1, in2 = r2, in3 = r3;                                                                \
+    const lanes low0 = LOW(in0, in2), low1 = LOW(in1, in3), high0 = HIGH(in0, in2), high1 = HIGH(in1, in3);            \
+    PUT(LOW(low0, low1), to);                                                                                          \
+    PUT(HIGH(low0, low1), (to) + (every));                                                                             \
+    PUT(LOW(high0, high1), (to) + 2 * (every));                                                                        \
+    PUT(HIGH(high0, high1), (to) + 3 * (every));                                                                       \
+  } while (0)
+
+// Of elements smaller than a lane, the even (odd) ones of two rows, beside each other: a's below b's.
+#define EVEN_2(a, b) (((a) & 0xffffu) | ((b) << 16))
+#define ODD_2(a, b) (((a) >> 16) | ((b) & 0xffff0000u))
+#define EVEN_1(a, b) (((a) & 0x00ff00ffu) | (((b) & 0x00ff00ffu) << 8))
+#define ODD_1(a, b) ((((a) >> 8) & 0x00ff00ffu) | ((b) & 0xff00ff00u))
+
+#define ROW(k) LOAD_LANES(from + (k) * p_step)
+#if ITEM_BYTES == 4
+#define QUARTER(PUT, p, q)                                                                                             \
+  TURN_4(PUT, LOAD_LANES(from + (p) * p_step + q), LOAD_LANES(from + (p + 1) * p_step + q),                            \
+         LOAD_LANES(from + (p + 2) * p_step + q), LOAD_LANES(from + (p + 3) * p_step + q), to + (q) * q_step + p,      \
+         q_step)
+#define TURN(PUT)                                                                                                      \
+  QUARTER(PUT, 0, 0);                                                                                                  \
+  QUARTER(PUT, 4, 0);                                                                                                  \
+  QUARTER(PUT, 0, 4);                                                                                                  \
+  QUARTER(PUT, 4, 4);
+#elif ITEM_BYTES == 8
+#define TURN(PUT)                                                                                                      \
+  const lanes r0 = ROW(0), r1 = ROW(1), r2 = ROW(2), r3 = ROW(3);                                                      \
+  TURN_4(PUT, r0, r1, r2, r3, to, q_step);
+#elif ITEM_BYTES == 2
+#define TURN(PUT)                                                                                                      \
+  const lanes r0 = ROW(0), r1 = ROW(1), r2 = ROW(2), r3 = ROW(3), r4 = ROW(4), r5 = ROW(5), r6 = ROW(6), r7 = ROW(7);  \
+  TURN_4(PUT, EVEN_2(r0, r1), EVEN_2(r2, r3), EVEN_2(r4, r5), EVEN_2(r6, r7), to, 2 * q_step);                         \
+  TURN_4(PUT, ODD_2(r0, r1), ODD_2(r2, r3), ODD_2(r4, r5), ODD_2(r6, r7), to + q_step, 2 * q_step);
+#else
+// Rows k to k+3: lanes of columns 0, 4, 8, 12; 2, 6, ...; 1, 5, ...; 3, 7, ...
+#define QUAD(k)                                                                                                        \
+  const lanes even##k##a = EVEN_1(ROW(k), ROW(k + 1)), odd##k##a = ODD_1(ROW(k), ROW(k + 1));                          \
+  const lanes even##k##b = EVEN_1(ROW(k + 2), ROW(k + 3)), odd##k##b = ODD_1(ROW(k + 2), ROW(k + 3));                  \
+  const lanes c0_##k = EVEN_2(even##k##a, even##k##b), c2_##k = ODD_2(even##k##a, even##k##b);                         \
+  const lanes c1_##k = EVEN_2(odd##k##a, odd##k##b), c3_##k = ODD_2(odd##k##a, odd##k##b);
+#define TURN(PUT)                                                                                                      \
+  QUAD(0)                                                                                                              \
+  QUAD(4)                                                                                                              \
+  QUAD(8)                                                                                                              \
+  QUAD(12)                                                                                                             \
+  TURN_4(PUT, c0_0, c0_4, c0_8, c0_12, to, 4 * q_step);                                                                \
+  TURN_4(PUT, c1_0, c1_4, c1_8, c1_12, to + q_step, 4 * q_step);                                                       \
+  TURN_4(PUT, c2_0, c2_4, c2_8, c2_12, to + 2 * q_step, 4 * q_step);                                                   \
+  TURN_4(PUT, c3_0, c3_4, c3_8, c3_12, to + 3 * q_step, 4 * q_step);
+#endif
 
 static inline __attribute__((always_inline)) void turn_block(const __global element *from, __global element *to,
                                                              const size_t p_step, const size_t q_step,
                                                              const int stream) {
-  const lanes a0 = LOAD_LANES(from), a1 = LOAD_LANES(from + p_step);
-  const lanes a2 = LOAD_LANES(from + 2 * p_step), a3 = LOAD_LANES(from + 3 * p_step);
-#if SIDE == 8
-  const lanes a4 = LOAD_LANES(from + 4 * p_step), a5 = LOAD_LANES(from + 5 * p_step);
-  const lanes a6 = LOAD_LANES(from + 6 * p_step), a7 = LOAD_LANES(from + 7 * p_step);
-#endif
-  ROUND(a, b)
-  ROUND(b, c)
-#if SIDE == 8
-  ROUND(c, d)
   if (stream) {
-    PUT_BLOCK(STREAM_LANES, d)
-    to += 4 * q_step;
-    STREAM_LANES(d4, to);
-    STREAM_LANES(d5, to + q_step);
-    STREAM_LANES(d6, to + 2 * q_step);
-    STREAM_LANES(d7, to + 3 * q_step);
+    TURN(STREAM_LANES)
   } else {
-    PUT_BLOCK(STORE_LANES, d)
-    to += 4 * q_step;
-    STORE_LANES(d4, to);
-    STORE_LANES(d5, to + q_step);
-    STORE_LANES(d6, to + 2 * q_step);
-    STORE_LANES(d7, to + 3 * q_step);
+    TURN(STORE_LANES)
   }
-#else
-  if (stream) {
-    PUT_BLOCK(STREAM_LANES, c)
-  } else {
-    PUT_BLOCK(STORE_LANES, c)
-  }
-#endif
 }
 #else
 #define turn_block(from, to, p_step, q_step, stream)                                                                   \

@@ -5,7 +5,7 @@
 
 #include "walk.h"
 
-// Side of a tile; unit: elements, 32 or 64. 32 floats are two lines of cache; 64 need four times the local memory.
+// Side of a tile; unit: elements. 32 floats are two lines of cache; 64 need four times the local memory.
 #ifndef TILE
 #define TILE 32
 #endif

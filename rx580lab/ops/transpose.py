@@ -17,6 +17,7 @@ from rx580lab.ops.plan import Constraint, Cost, OpSpec, Params, Plan, Shape, Tem
 from rx580lab.ops.sizing import WAVEFRONT, ceil_div, turn_limit, wants_wavefronts
 from rx580lab.ops.walk import (
     ITEM_SHARE_BYTES,
+    WIDEST_BYTES,
     Walk,
     axis_of,
     bits_of,
@@ -86,6 +87,8 @@ def plan(
     chosen, merged = choose(device, SPEC, _letters(walk), template, params)
     if source.size == 0:
         return Plan("transpose", chosen.name, merged, (), target)
+    if chosen.name == "gpu":
+        merged = _fitted_tile(merged, params, walk.item_bytes)
     plane = _plane(walk)
     if plane is None or chosen.name == "plain":
         launch = walk_launch(device, "transpose", chosen, walk, source, target)
@@ -152,6 +155,15 @@ def _plane_launch(device: Device, chosen: Template, params: Params, plane: _Plan
     return kernel.bind(n_tiles, (1, 1, 1), x, out, np.uint32(n_planes), *sides, *axes, *own)
 
 
+def _fitted_tile(params: dict[str, int], asked: Params | None, item_bytes: int) -> dict[str, int]:
+    """Tiles of 16 for elements of 16 bytes, unless others were asked for: as many bytes a row as of floats, and more
+    than one group's tile within 32 KiB.
+    """
+    if item_bytes < WIDEST_BYTES or set(asked or {}) & {"TILE", "WG_Y"}:
+        return params
+    return {**params, "TILE": 16, "WG_Y": 16}
+
+
 def _letters(walk: Walk) -> dict[str, int]:
     """N elements of ITEM bytes, in planes of P x Q that are turned; Q is 1 where rows stay whole."""
     plane = _plane(walk)
@@ -187,10 +199,10 @@ SPEC = OpSpec(
         Template(
             name="gpu",
             source="transpose_gpu",
-            space={"TILE": (32, 64), "WG_Y": (2, 4, 8)},
+            space={"TILE": (16, 32, 64), "WG_Y": (2, 4, 8, 16)},
             default={"TILE": 32, "WG_Y": 8},
             constraints=(
-                Constraint("TILE to be 32 or 64", lambda p: p["TILE"] in (32, 64)),
+                Constraint("TILE to be 16, 32 or 64", lambda p: p["TILE"] in (16, 32, 64)),
                 Constraint("WG_Y to divide TILE", lambda p: p["WG_Y"] > 0 and p["TILE"] % p["WG_Y"] == 0),
                 Constraint(
                     f"TILE * WG_Y to be a multiple of {WAVEFRONT} up to 256",

@@ -21,7 +21,9 @@ from rx580lab.ops.plan import Template
 from rx580lab.ops.sizing import ceil_div, checked_count, plain_sizes, turn_limit
 
 __all__ = [
+    "ITEM_SHARE_BYTES",
     "MOST_AXES",
+    "WIDEST_BYTES",
     "Walk",
     "axis_of",
     "bits_of",
@@ -126,12 +128,11 @@ def uint8(values: Sequence[int], rest: int = 1) -> np.generic:
 
 def _vector(values: Sequence[int], kind: type[np.generic], lanes: int, rest: int) -> np.generic:
     filled = (*values, *[rest] * (lanes - len(values)))
-    return np.array(filled, kind).view([("lanes", kind, (lanes,))])[0]
+    made: np.generic = np.array(filled, kind).view([("lanes", kind, (lanes,))])[0]
+    return made
 
 
-def walk_launch(
-    device: Device, op: str, template: Template, walk: Walk, x: Array, out: Array
-) -> Launch:
+def walk_launch(device: Device, op: str, template: Template, walk: Walk, x: Array, out: Array) -> Launch:
     """The launch of a canonical walk by ``<op>_<template>``, a kernel of ``walk_element`` or ``walk_rows``."""
     kernel = load_kernel(device, template.source, f"{op}_{template.name}", {"ITEM_BYTES": walk.item_bytes})
     n_columns, n_rows = walk.lengths[-1], math.prod(walk.lengths[:-1])
@@ -211,7 +212,7 @@ def bits_of(where: str, name: str, value: Array | npt.NDArray[Any]) -> int:
     return value.dtype.itemsize
 
 
-def axis_of(where: str, axis: int, rank: int) -> int:
+def axis_of(where: str, axis: Any, rank: int) -> int:
     """``axis`` counted from the front. InputError beyond the rank."""
     if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) or not -rank <= axis < rank:
         raise InputError(where, f"expected an axis from {-rank} to {rank - 1}, got {axis!r}")

@@ -20,7 +20,7 @@ def any_bits(rng: np.random.Generator, shape: Sequence[int], dtype: npt.DTypeLik
     if kind.kind == "b":
         return rng.integers(0, 2, tuple(shape)).astype(kind)
     drawn = np.frombuffer(rng.bytes(int(np.prod(shape, dtype=np.int64)) * kind.itemsize), kind).reshape(tuple(shape))
-    return np.where(np.isnan(drawn), kind.type(np.nan), drawn) if kind.kind == "f" else drawn
+    return np.where(np.isnan(drawn), np.array(np.nan, kind), drawn) if kind.kind == "f" else drawn
 
 
 def a_dtype(rng: np.random.Generator) -> str:

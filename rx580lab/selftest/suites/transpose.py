@@ -46,7 +46,7 @@ _SHAPES: tuple[tuple[Tier, tuple[int, ...], tuple[int, ...] | None, str], ...] =
     ("edge", (3, 4, 5, 6, 7), (4, 3, 2, 1, 0), "bool"),
     ("large", (1823, 781), (1, 0), "float32"),
     ("large", (3072, 3072), (1, 0), "float32"),
-    ("large", (8, 100, 700, 17), (2, 0, 3, 1), "int8"),
+    ("large", (5, 70, 300, 17), (2, 0, 3, 1), "int8"),
 )
 
 
