@@ -1,7 +1,7 @@
 // Rows of elements for processors: long contiguous ones by vectors, short and strided ones by elements.
 //
-// For kernels with work-groups of one. Include walk.h's element type comes along. A row that is contiguous on both
-// sides moves as bytes, 32 at a time from any address, its last 32 once more rather than one by one: the same bits twice.
+// For kernels with work-groups of one; walk.h's element comes along. A row that is contiguous on both sides moves as
+// bytes, 32 at a time from any address; its last 32 move once more rather than one by one: the same bits twice.
 #ifndef RX580LAB_ROWS_H
 #define RX580LAB_ROWS_H
 

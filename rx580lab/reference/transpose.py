@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ __all__ = ["ORACLE", "transpose", "transpose_tolerance"]
 ORACLE = "ONNX Transpose: out[i] = x[j] with j[perm[k]] = i[k], by numpy indices, bit for bit"
 
 
-def transpose(x: npt.NDArray[Any], *, perm: Sequence[int] | None = None) -> npt.NDArray[Any]:
+def transpose(x: npt.NDArray[Any], *, perm: tuple[int, ...] | None = None) -> npt.NDArray[Any]:
     """``x`` with axis ``perm[k]`` as axis ``k``; without ``perm`` the axes are reversed."""
     order = list(range(x.ndim))[::-1] if perm is None else [axis % x.ndim for axis in perm]
     lengths = [x.shape[axis] for axis in order]
