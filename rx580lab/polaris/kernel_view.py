@@ -91,6 +91,7 @@ class KernelView:
             "loops": [_loop_dict(loop) for loop in self.loops],
             "hot_loop": None if hot is None else hot.label,
             "ok": self.ok,
+            "contraction": "a*b+c becomes one instruction, as clang does for OpenCL and include/mac.h asks",
             "note": NOT_RUN,
         }
 

@@ -36,8 +36,8 @@ def views_lines(views: Sequence[KernelView]) -> Iterator[Text]:
     for one in views:
         yield from _lines(one)
     yield Text(
-        "A loop's figures are of one turn through all of its blocks. Its clocks are a SIMD's, for one wavefront: "
-        "vector arithmetic, and its share of LDS. The longer one bounds the share of the card's multiply-add peak."
+        "A loop's figures are of one turn through all of its blocks, its clocks a SIMD's for one wavefront by a table. "
+        "VALU or LDS, whichever takes longer, bounds the share of the card's multiply-add peak."
     )
     yield Text(NOT_RUN)
     failed = [(one, fault) for one in views for fault in one.faults]
@@ -61,7 +61,8 @@ def _lines(one: KernelView) -> Iterator[Text]:
     if hot is None:
         yield Text("     no loop")
         return
-    clocks = f"{hot.pressure.valu_clocks} VALU clocks, {hot.pressure.lds_clocks} LDS clocks"
+    spent = hot.pressure
+    clocks = f"{spent.issue_clocks} clocks to issue, {spent.valu_clocks} of them VALU, {spent.lds_clocks} of LDS"
     yield Text(f"     hot loop {hot.label} of {len(one.loops)}: {_counts(hot.mix)}; {clocks}; {_shares(hot)}")
 
 

@@ -82,6 +82,15 @@ def test_the_fmas_of_a_division_are_no_fault_and_one_more_is() -> None:
     assert faults(division.replace("x[0] =", "x[0] = fma(x[5], x[6], x[7]) +"), rounded) == ["fma"]
 
 
+def test_the_fma_of_a_conversion_to_64_bits_is_no_fault_and_one_more_is() -> None:
+    conversion = (
+        "__kernel void f(__global float *x, __global long *k, int n) { for (; n > 0; --n, ++x) k[n] = (long)x[0]; }"
+    )
+    assert compile_build(build(conversion)).isa.count("v_fma_f32") == 1
+    assert faults(conversion) == []
+    assert faults(conversion.replace("x[0];", "fma(x[0], x[1], x[2]);")) == ["fma"]
+
+
 def test_an_integer_multiplication_outside_the_loop_is_no_fault() -> None:
     text = PLANTED["integer multiply"].replace("x[i] * x", "x[i] + x").replace("= s;", "= s * s;")
     assert faults(text) == []
