@@ -161,16 +161,16 @@ def selftest(
 def polaris(
     ops: Annotated[list[str] | None, typer.Argument(metavar="[OP]...", help="Only these ops; none means all.")] = None,
     template: Annotated[
-        list[str] | None, typer.Option("--template", "-t", help="Only this one; may be given several times.")
+        list[str] | None, typer.Option("--template", "-t", help="Only this template; may be given several times.")
     ] = None,
     isa: Annotated[bool, typer.Option("--isa", help="Print the assembly too, on standard output.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what an RX 580 (gfx803) would run of an op: registers, LDS, waves and instructions of each kernel.
+    """Show the code that an RX 580 (gfx803) would run of an op: registers, LDS, waves, instructions, hot loop.
 
-    Clang compiles what the op's templates build, those for processors left out; nothing runs on a card. A kernel with
-    a call left over, a stack, an undefined symbol, scratch memory, a slow fma or a whole integer multiplication in an
-    innermost loop FAILS, and then the exit status is 1. Needs pip install 'rx580lab[linker]'.
+    Clang compiles what the op's templates build, those for processors left out; nothing runs on a card. Exit status 1
+    if a kernel has a call left over, a stack, an undefined symbol, scratch memory, v_fma_f32, or a whole integer
+    multiplication in an innermost loop. Clang comes by pip install ziglang==0.13.0, which the dev extra holds.
 
     Example: rx580lab polaris gemm --template gpu
     """

@@ -64,8 +64,8 @@ def occupancy(vgprs: int, sgprs: int, lds_bytes: int, group: int) -> Occupancy:
     by = {
         "vgprs": float(waves_by_vgprs(vgprs)),
         "sgprs": float(waves_by_sgprs(sgprs)),
-        "lds": min(groups_by_lds * waves_of_group / SIMDS, MOST_WAVES),
-        "groups": min(most_groups * waves_of_group / SIMDS, MOST_WAVES),
+        "lds": min(groups_by_lds * waves_of_group / SIMDS, float(MOST_WAVES)),
+        "groups": min(most_groups * waves_of_group / SIMDS, float(MOST_WAVES)),
     }
     limit = min(by, key=lambda name: by[name])
     return Occupancy(

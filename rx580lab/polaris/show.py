@@ -43,7 +43,7 @@ def views_lines(views: Sequence[KernelView]) -> Iterator[Text]:
     failed = [(one, fault) for one in views for fault in one.faults]
     for one, fault in failed:
         yield Text(f"FAIL {name_of(one)}: {fault} (expected: {CHECKS[fault.check]})", "red")
-    yield Text(f"{len(views)} kernels, {len({name_of(one) for one, _ in failed})} of them fail")
+    yield Text(f"kernels: {len(views)}, of which fail: {sum(not one.ok for one in views)}")
 
 
 def _lines(one: KernelView) -> Iterator[Text]:
@@ -62,7 +62,7 @@ def _lines(one: KernelView) -> Iterator[Text]:
         yield Text("     no loop")
         return
     spent = hot.pressure
-    clocks = f"{spent.issue_clocks} clocks to issue, {spent.valu_clocks} of them VALU, {spent.lds_clocks} of LDS"
+    clocks = f"{spent.issue_clocks} clocks to issue ({spent.valu_clocks} VALU), {spent.lds_clocks} of LDS"
     yield Text(f"     hot loop {hot.label} of {len(one.loops)}: {_counts(hot.mix)}; {clocks}; {_shares(hot)}")
 
 
