@@ -9,13 +9,17 @@ from importlib import import_module
 
 from rx580lab.errors import InputError
 from rx580lab.ops.batchnorm import batchnorm
+from rx580lab.ops.concat import concat
 from rx580lab.ops.copy import copy
+from rx580lab.ops.expand import expand
 from rx580lab.ops.fma_peak import fma_peak
 from rx580lab.ops.gemm import gemm
 from rx580lab.ops.layernorm import layernorm
 from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
 from rx580lab.ops.rmsnorm import rmsnorm
+from rx580lab.ops.slice import slice  # noqa: A004
 from rx580lab.ops.softmax import softmax
+from rx580lab.ops.tile import tile
 from rx580lab.ops.transpose import transpose
 from rx580lab.ops.triad import triad
 
@@ -29,6 +33,10 @@ NAMES = (
     "rmsnorm",
     "batchnorm",
     "transpose",
+    "slice",
+    "expand",
+    "tile",
+    "concat",
 )
 
 __all__ = [
@@ -39,14 +47,18 @@ __all__ = [
     "Plan",
     "Template",
     "batchnorm",
+    "concat",
     "copy",
+    "expand",
     "fma_peak",
     "gemm",
     "layernorm",
     "rmsnorm",
+    "slice",
     "softmax",
     "spec",
     "specs",
+    "tile",
     "transpose",
     "triad",
 ]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rx580lab.compile import Launch, load_kernel
 from rx580lab.device import Array, Device
 from rx580lab.errors import DtypeError, InputError, ShapeError
-from rx580lab.ops.plan import Template
+from rx580lab.ops.plan import Cost, OpSpec, Params, Plan, Shape, Template, choose
 from rx580lab.ops.sizing import ceil_div, checked_count, plain_sizes, turn_limit
 
 __all__ = [
@@ -31,11 +31,13 @@ __all__ = [
     "int2",
     "int8",
     "movable",
+    "moved_cost",
     "row_major",
     "rows_per_item",
     "streams",
     "uint8",
     "walk_launch",
+    "walk_plan",
     "walk_templates",
 ]
 
@@ -151,6 +153,50 @@ def walk_launch(device: Device, op: str, template: Template, walk: Walk, x: Arra
     sizes = (ceil_div(n_columns, width), ceil_div(n_rows, per_item)), (1, 1)
     stream = np.int32(streams(out))
     return kernel.bind(*sizes, x, out, *arguments, np.uint32(per_item), np.uint32(width), stream)
+
+
+def walk_plan(
+    device: Device,
+    spec: OpSpec,
+    walks: Sequence[tuple[Walk, Array]],
+    out: Array,
+    asked: str | None,
+    params: Params | None,
+) -> Plan:
+    """The plan of an op that is nothing but walks, each from an array of its own into ``out``."""
+    item_bytes = out.dtype.itemsize
+    chosen, merged = choose(device, spec, {"N": out.size, "ITEM": item_bytes}, asked, params)
+    parts = [(part, x) for walk, x in walks if walk.count for part in _in_reach(canonical(walk))]
+    launches = tuple(walk_launch(device, spec.name, chosen, part, x, out) for part, x in parts)
+    return Plan(spec.name, chosen.name, merged, launches, out)
+
+
+def _in_reach(walk: Walk) -> list[Walk]:
+    """The walk in parts of at most eight axes of rows each, its shortest ones taken apart."""
+    if len(walk.lengths) - 1 <= MOST_AXES:
+        return [walk]
+    k = min(range(len(walk.lengths) - 1), key=walk.lengths.__getitem__)
+
+    def without(values: tuple[int, ...]) -> tuple[int, ...]:
+        return values[:k] + values[k + 1 :]
+
+    parts = [
+        replace(
+            walk,
+            lengths=without(walk.lengths),
+            source=without(walk.source),
+            target=without(walk.target),
+            source_start=walk.source_start + i * walk.source[k],
+            target_start=walk.target_start + i * walk.target[k],
+        )
+        for i in range(walk.lengths[k])
+    ]
+    return [each for part in parts for each in _in_reach(part)]
+
+
+def moved_cost(shape: Shape) -> Cost:
+    """Of an op that writes N elements of ITEM bytes and reads M of them."""
+    return Cost(bytes=(shape["N"] + shape["M"]) * shape["ITEM"], flop=0)
 
 
 def rows_per_item(device: Device, n_columns: int, item_bytes: int) -> tuple[int, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -12,7 +10,7 @@ __all__ = ["ORACLE", "transpose", "transpose_tolerance"]
 ORACLE = "ONNX Transpose: out[i] = x[j] with j[perm[k]] = i[k], by numpy indices, bit for bit"
 
 
-def transpose(x: npt.NDArray[Any], *, perm: tuple[int, ...] | None = None) -> npt.NDArray[Any]:
+def transpose(x: npt.NDArray[np.generic], *, perm: tuple[int, ...] | None = None) -> npt.NDArray[np.generic]:
     """``x`` with axis ``perm[k]`` as axis ``k``; without ``perm`` the axes are reversed."""
     order = list(range(x.ndim))[::-1] if perm is None else [axis % x.ndim for axis in perm]
     lengths = [x.shape[axis] for axis in order]
@@ -23,6 +21,6 @@ def transpose(x: npt.NDArray[Any], *, perm: tuple[int, ...] | None = None) -> np
     return np.asarray(x[tuple(index)]).reshape(lengths)
 
 
-def transpose_tolerance(_x: npt.NDArray[Any], **_perm: Any) -> float:
+def transpose_tolerance(_x: npt.NDArray[np.generic], **_perm: object) -> float:
     """0: nothing is computed."""
     return 0.0

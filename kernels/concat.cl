@@ -1,0 +1,17 @@
+// out = x and others, one after the other along an axis, bit for bit: one launch for each of them.
+//
+// Shapes: all of the same lengths but along that axis, rank up to 8; elements of 1, 2, 4 or 8 bytes. Traffic: 1 read +
+// 1 write of all. Two templates, one result: concat_plain moves an element per work-item, concat_cpu walks rows.
+
+#include "rows.h"
+
+__kernel void concat_plain(const __global element *x, __global element *out, WALK_ARGUMENTS) {
+  walk_element(x, out, n_rows, n_columns, start, step, n, source, target);
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void concat_cpu(const __global element *x,
+                                                                        __global element *out, WALK_ARGUMENTS,
+                                                                        const uint rows_per_item, const uint width,
+                                                                        const int stream) {
+  walk_rows(x, out, n_rows, n_columns, start, step, n, source, target, rows_per_item, width, stream);
+}
