@@ -166,38 +166,44 @@ def _gemm(inputs: Inputs, keywords: dict[str, Any]) -> Model:
     return model
 
 
+class _Session:
+    """A model loaded, its arrays bound so that a run copies nothing. Its methods keep the bound memory alive."""
+
+    def __init__(self, model: Model, n_threads: int) -> None:
+        runtime = import_module("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = n_threads
+        options.inter_op_num_threads = 1
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(model.spinning)))
+        self._session = runtime.InferenceSession(model.serialized(), options, providers=["CPUExecutionProvider"])
+        self._inputs = {name: np.array(array, order="C") for name, array in model.inputs.items()}
+        self._out = poison(model.shape, model.dtype)
+        self._blank = self._out.copy()
+        self._binding = self._session.io_binding()
+        for name, array in self._inputs.items():
+            self._binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        self._binding.bind_output("y", "cpu", 0, self._out.dtype, self._out.shape, self._out.ctypes.data)
+
+    def run(self) -> None:
+        self._session.run_with_iobinding(self._binding)
+
+    def spoil(self) -> None:
+        np.copyto(self._out, self._blank)
+
+    def output(self) -> AnyArray:
+        return self._out.copy()
+
+
 def _ready(model: Model) -> Entrant:
-    """A session with its arrays bound, so that a run copies nothing but its result."""
-    runtime = import_module("onnxruntime")
-    threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(model.spinning)))
-    session = runtime.InferenceSession(model.serialized(), options, providers=["CPUExecutionProvider"])
-    held = {name: np.array(array, order="C") for name, array in model.inputs.items()}
-    out = poison(model.shape, model.dtype)
-    blank = out.copy()
-    binding = session.io_binding()
-    for name, array in held.items():
-        binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-    binding.bind_output("y", "cpu", 0, out.dtype, out.shape, out.ctypes.data)
-
-    def run() -> None:
-        session.run_with_iobinding(binding)
-
-    def spoil() -> None:
-        np.copyto(out, blank)
-        for name, array in held.items():  # also keeps the bound memory alive
-            np.copyto(array, model.inputs[name])
-
-    what = f"ONNX Runtime {runtime.__version__}"
-    contestant = Contestant("onnxruntime", what, "peer", run, lambda: None, out.copy)
+    n_threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    session = _Session(model, n_threads)
+    what = f"ONNX Runtime {import_module('onnxruntime').__version__}"
+    contestant = Contestant("onnxruntime", what, "peer", session.run, lambda: None, session.output)
     spinning = "spinning" if model.spinning else "not spinning"
-    note = f"onnxruntime: {what}, CPU, threads {threads}, {spinning}, all graph optimisations, weights as constants"
-    return Entrant(contestant, spoil, note)
+    note = f"onnxruntime: {what}, CPU, threads {n_threads}, {spinning}, all graph optimisations, weights as constants"
+    return Entrant(contestant, session.spoil, note)
 
 
 _MODELS: dict[str, Callable[[Inputs, dict[str, Any]], Model]] = {
