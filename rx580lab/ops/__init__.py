@@ -10,6 +10,7 @@ from importlib import import_module
 from rx580lab.errors import InputError
 from rx580lab.ops.batchnorm import batchnorm
 from rx580lab.ops.concat import concat
+from rx580lab.ops.conv import conv
 from rx580lab.ops.copy import copy
 from rx580lab.ops.expand import expand
 from rx580lab.ops.fma_peak import fma_peak
@@ -29,6 +30,7 @@ NAMES = (
     "fma_peak",
     "gemm",
     "softmax",
+    "conv",
     "layernorm",
     "rmsnorm",
     "batchnorm",
@@ -48,6 +50,7 @@ __all__ = [
     "Template",
     "batchnorm",
     "concat",
+    "conv",
     "copy",
     "expand",
     "fma_peak",
