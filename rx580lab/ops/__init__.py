@@ -17,6 +17,7 @@ from rx580lab.ops.fma_peak import fma_peak
 from rx580lab.ops.gemm import gemm
 from rx580lab.ops.layernorm import layernorm
 from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
+from rx580lab.ops.pool import pool
 from rx580lab.ops.rmsnorm import rmsnorm
 from rx580lab.ops.slice import slice  # noqa: A004
 from rx580lab.ops.softmax import softmax
@@ -39,6 +40,7 @@ NAMES = (
     "expand",
     "tile",
     "concat",
+    "pool",
 )
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "fma_peak",
     "gemm",
     "layernorm",
+    "pool",
     "rmsnorm",
     "slice",
     "softmax",

@@ -166,6 +166,22 @@ def _gemm(inputs: Inputs, keywords: dict[str, Any]) -> Model:
     return model
 
 
+def _pool(inputs: Inputs, keywords: dict[str, Any]) -> Model:
+    """MaxPool or AveragePool, without a kernel_shape their Global kin."""
+    x = inputs[0]
+    mode, indices = str(keywords.pop("mode", "max")), keywords.pop("indices", False)
+    if x is None or x.size == 0 or indices:
+        raise PeerUnavailable("onnxruntime", "it is set up for pooling of elements, without indices")
+    kind = "" if keywords.get("kernel_shape") else "Global"
+    attributes: dict[str, Any] = {
+        name: int(value) if isinstance(value, bool) else value for name, value in keywords.items()
+    }
+    model = Model((), x.dtype, inputs={"x": x})
+    model.add(f"{kind}{mode.capitalize()}Pool", ["x"], "y", **attributes)
+    model.shape = _inferred(model)
+    return model
+
+
 class _Session:
     """A model loaded, its arrays bound so that a run copies nothing. Its methods keep the bound memory alive."""
 
@@ -210,5 +226,6 @@ _MODELS: dict[str, Callable[[Inputs, dict[str, Any]], Model]] = {
     "gemm": _gemm,
     "conv": _conv("Conv"),
     "conv_transpose": _conv("ConvTranspose"),
+    "pool": _pool,
 }
 OPS = tuple(_MODELS)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 import rx580lab as rx
-from rx580lab import peers
+from rx580lab import ops, peers
 from rx580lab.device import Device
 from rx580lab.errors import DtypeError, InputError, MeasureError, PeerUnavailable, ShapeError
 from rx580lab.peers import clblast, onnxruntime, openblas
@@ -112,6 +113,16 @@ def test_onnxruntime_computes_a_chain_of_convolutions(pocl: Device) -> None:
     runner.contestant.run()
     expected = np.pad(4 * x, ((0, 0), (0, 0), (0, 0), (1, 0))) + 1
     np.testing.assert_array_equal(runner.contestant.output(), expected)
+
+
+@pytest.mark.parametrize("window", [{}, {"kernel_shape": (2, 2), "strides": (2, 2), "pads": (1, 0, 0, 0)}])
+def test_onnxruntime_pools(pocl: Device, window: dict[str, Any]) -> None:
+    require("onnxruntime")
+    x = np.arange(2 * 3 * 5 * 4, dtype=np.float32).reshape(2, 3, 5, 4)
+    contestant = onnxruntime.entrant(pocl, "pool", (x,), {"mode": "average", **window}).contestant
+    assert contestant.output is not None
+    contestant.run()
+    np.testing.assert_allclose(contestant.output(), ops.pool(pocl, x, mode="average", **window), rtol=1e-6)
 
 
 def test_onnxruntime_missing_names_the_cure(pocl: Device, monkeypatch: pytest.MonkeyPatch) -> None:
