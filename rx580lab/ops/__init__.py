@@ -15,6 +15,7 @@ from rx580lab.ops.copy import copy
 from rx580lab.ops.expand import expand
 from rx580lab.ops.fma_peak import fma_peak
 from rx580lab.ops.gemm import gemm
+from rx580lab.ops.gemm_i8_i8 import gemm_i8_i8
 from rx580lab.ops.layernorm import layernorm
 from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
 from rx580lab.ops.pool import pool
@@ -30,6 +31,7 @@ NAMES = (
     "triad",
     "fma_peak",
     "gemm",
+    "gemm_i8_i8",
     "softmax",
     "conv",
     "layernorm",
@@ -57,6 +59,7 @@ __all__ = [
     "expand",
     "fma_peak",
     "gemm",
+    "gemm_i8_i8",
     "layernorm",
     "pool",
     "rmsnorm",
