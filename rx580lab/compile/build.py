@@ -13,8 +13,9 @@ import pyopencl as cl
 
 from rx580lab.compile.kernel import Build, Kernel
 from rx580lab.compile.locate import Macro, kernel_source
-from rx580lab.device import Device, cache_dir, write_atomically
+from rx580lab.device import Device, cache_dir
 from rx580lab.errors import BuildError
+from rx580lab.results.files import atomic_write
 
 __all__ = ["load_kernel", "load_source", "load_sources"]
 
@@ -82,7 +83,7 @@ def _program(device: Device, text: str, options: Sequence[str], where: str) -> A
     program = _compiled(device, text, options, where)
     binary = program.get_info(cl.program_info.BINARIES)[0]
     if binary:
-        write_atomically(path, _MAGIC + hashlib.sha256(binary).digest() + binary)
+        atomic_write(path, _MAGIC + hashlib.sha256(binary).digest() + binary, lasting=False)
     return program
 
 

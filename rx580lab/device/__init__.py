@@ -4,7 +4,7 @@ With ``compile/`` the only importer of pyopencl: above these two there are only 
 """
 
 from rx580lab.device.array import Array
-from rx580lab.device.cache import cache_dir, data_dir, write_atomically
+from rx580lab.device.cache import cache_dir, data_dir
 from rx580lab.device.core import Device, open_device
 from rx580lab.device.event import Event
 from rx580lab.device.find import DeviceInfo, find_device, list_devices
@@ -22,5 +22,4 @@ __all__ = [
     "find_device",
     "list_devices",
     "open_device",
-    "write_atomically",
 ]

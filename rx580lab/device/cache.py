@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["cache_dir", "data_dir", "write_atomically"]
+__all__ = ["cache_dir", "data_dir"]
 
 
 def cache_dir(name: str) -> Path:
@@ -34,16 +34,3 @@ def data_dir() -> Path:
     """The user's data folder (tuned entries); ``RX580LAB_DATA`` moves it. Not created here."""
     root = os.environ.get("RX580LAB_DATA") or platformdirs.user_data_dir("rx580lab", appauthor=False)
     return Path(root)
-
-
-def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Writes by a temporary file and rename, so that a reader sees the old file or the new one, never half."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -17,8 +17,9 @@ from importlib import metadata
 from typing import Any
 
 from rx580lab.device import linker
-from rx580lab.device.cache import cache_dir, write_atomically
+from rx580lab.device.cache import cache_dir
 from rx580lab.errors import DeviceNotFound, ProbeFailed
+from rx580lab.results.files import atomic_write
 
 __all__ = ["DeviceInfo", "find_device", "list_devices"]
 
@@ -256,7 +257,7 @@ def _probed(info: DeviceInfo) -> DeviceInfo:
     if kept is None:
         kept = _probe(info)
         if kept["ok"]:  # a failure is never kept: the cure must work at once
-            write_atomically(store, json.dumps(kept).encode())
+            atomic_write(store, json.dumps(kept), lasting=False)
     if not kept["ok"]:
         return DeviceInfo(**{**_fields(info), "usable": False, "reason": str(kept["reason"])})
     isa = info.isa if info.isa != "unknown" else _instruction_set(kept["isa_bits"])

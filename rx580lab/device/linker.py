@@ -13,7 +13,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from rx580lab.device.cache import cache_dir, write_atomically
+from rx580lab.device.cache import cache_dir
+from rx580lab.results.files import atomic_write
 
 __all__ = ["CURE", "linker_identity", "use_zig_linker", "zig_available", "zig_path"]
 
@@ -50,7 +51,7 @@ def zig_path() -> str:
     script = folder / "ld"
     text = _SCRIPT.format(dropped="|".join(_DROPPED), python=shlex.quote(sys.executable))
     if not script.is_file() or script.read_text(encoding="utf-8") != text or not os.access(script, os.X_OK):
-        write_atomically(script, text.encode(), mode=0o755)
+        atomic_write(script, text, mode=0o755, lasting=False)
     return os.pathsep.join([str(folder), *_path_without(folder)])
 
 

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from rx580lab.compile import Build, expanded_source
-from rx580lab.device import cache_dir, write_atomically
+from rx580lab.device import cache_dir
 from rx580lab.errors import BuildError, CompilerUnavailable
+from rx580lab.results.files import atomic_write
 
 __all__ = ["ZIGLANG", "Compiled", "compile_build"]
 
@@ -61,7 +62,7 @@ def compile_build(build: Build) -> Compiled:
     if found is None:
         isa = _assembly(build, text, [*command[:-1], str(include)])
         found = {"isa": isa, "link_error": _link_error(isa, build.entry)}
-        write_atomically(path, json.dumps(found).encode())
+        atomic_write(path, json.dumps(found), lasting=False)
     isa = str(found["isa"])
     return Compiled(build, isa, found["link_error"], _compiler(isa))
 

@@ -17,11 +17,13 @@ from rx580lab.errors import ResultError
 __all__ = ["atomic_write", "gzip_csv", "read_gzip_csv", "sha256_of"]
 
 
-def atomic_write(path: Path, data: bytes | str) -> None:
+def atomic_write(path: Path, data: bytes | str, *, mode: int | None = None, lasting: bool = True) -> None:
     """Write ``data`` (text as UTF-8) to ``path``, whose folder is made: readers see the old file or the new, whole.
 
-    The bytes reach the disk before the rename, so that a power cut leaves one of the two. Concurrent writers each use
-    a temporary file of their own; the last rename wins. Raises OSError as the file system gives it.
+    The bytes of a ``lasting`` file reach the disk before the rename, so that a power cut leaves one of the two; what
+    can be made again, and is checked when it is read, need not wait for that. ``mode``: permission bits; None leaves
+    them to the process's umask. Concurrent writers each use a temporary file of their own; the last rename wins.
+    Raises OSError as the file system gives it.
     """
     content = data.encode("utf-8") if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,8 +31,11 @@ def atomic_write(path: Path, data: bytes | str) -> None:
     try:
         with beside.open("xb") as stream:
             stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if lasting:
+                stream.flush()
+                os.fsync(stream.fileno())
+        if mode is not None:
+            beside.chmod(mode)
         beside.replace(path)
     finally:
         # Gone after a rename; still there after a failed write.

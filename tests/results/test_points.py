@@ -135,6 +135,20 @@ def test_damaged_tables_are_told_apart() -> None:
         read_gzip_csv(gzip.compress(b"a,b\n1\n"), ("a", "b"), "t")
 
 
+def test_a_file_gets_its_mode_before_it_gets_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "f"
+    modes = []
+    replace = Path.replace
+
+    def note(beside: Path, target: Path) -> Path:
+        modes.append(beside.stat().st_mode & 0o777)
+        return replace(beside, target)
+
+    monkeypatch.setattr(Path, "replace", note)
+    atomic_write(place, b"#!/bin/sh\n", mode=0o751, lasting=False)
+    assert (modes, place.read_bytes()) == ([0o751], b"#!/bin/sh\n")
+
+
 def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "f"
     atomic_write(path, "old")
