@@ -218,9 +218,11 @@ def run(
     Example: rx580lab run bench/gemm --set shape=512x512x512 --device pocl
     """
     from rx580lab.experiment import run_spec
+    from rx580lab.experiment.grammar import leave_out_iri_grammar
     from rx580lab.experiment.places import find_experiment
     from rx580lab.experiment.progress import LiveProgress
 
+    leave_out_iri_grammar()
     if resume and fresh:
         raise typer.BadParameter("expected --resume or --fresh, got both")
     overrides = dict(_assignment(text) for text in assignments or [])

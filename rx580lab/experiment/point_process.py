@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 import psutil
 
+from rx580lab.experiment.grammar import leave_out_iri_grammar
 from rx580lab.experiment.request import EXECUTED_FILE, PointRequest
 
 __all__ = ["main"]
@@ -81,6 +82,7 @@ def _end_with_parent() -> None:
 
 
 def _execute(request: PointRequest, reporter: _Reporter) -> None:
+    leave_out_iri_grammar()
     from papermill import execute_notebook
 
     from rx580lab.experiment.kernel import LabKernel
