@@ -10,6 +10,8 @@ PYTHON ?= python3 python3.13 python3.12 python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 QUICKSTART := experiments/bench/quickstart.yml
+# Processes that share the test suite.
+WORKERS ?= 2
 
 # The first interpreter that is new enough, and its version: "python3 3.11"; empty if there is none.
 FOUND := $(shell for python in $(PYTHON); do \
@@ -37,7 +39,7 @@ report: $(CORE) ## measure this machine's OpenCL device; the last line is the re
 	if [ -f "$$report" ]; then echo "$$report"; fi; exit $$code
 
 test: $(DEV) ## the test suite, notebooks included
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
 
 lab: $(LAB) ## open JupyterLab at the tour; it asks the network for nothing
 	@$(BIN)/python -m rx580lab.jupyter

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 
 from rx580lab.report import render_run
 from rx580lab.results import RunFolder, reports_root, runs
+from tests.chromium import running_chromium
 from tests.jupyter.lab import running_lab
-from tests.report.test_browser import FLAGS
-from tests.requirements import require
 from tests.test_jupyterlab import PANELS, Seen, panel_of, press, says, write_panels
 from tests.tree import ROOT
 
@@ -78,14 +77,10 @@ def try_two_settings(panel: Locator) -> None:
 
 def main() -> None:
     """Writes all pictures."""
-    from playwright.sync_api import sync_playwright
-
     FOLDER.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=require("chromium"), args=FLAGS)
+    with running_chromium() as browser:
         report_pictures(browser)
         panel_picture(browser)
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -19,8 +19,6 @@ from rx580lab.report import render_run
 from tests.accessibility import faults
 from tests.jupyter.lab import Lab, running_lab
 from tests.report import synthetic
-from tests.report.test_browser import FLAGS
-from tests.requirements import require
 from tests.tree import ROOT
 
 if TYPE_CHECKING:
@@ -77,18 +75,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         render_run(synthetic.gemm_run(folder / "reports"))
     with running_lab(folder) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    require("playwright")
-    program = require("chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 def opened(browser: Browser, lab: Lab, path: str, seen: Seen) -> Page:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -115,17 +113,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def spec_file(bench: Path) -> Path:
     """The place of this test's spec: its text is written there by the test."""
     return bench / "experiments" / "bench" / "toy.yml"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_timing_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """These notebooks time nothing: they need not wait for a benchmark that runs on this machine."""
-    folder = tmp_path_factory.mktemp("locks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(folder))
-        patch.setattr(tempfile, "tempdir", None)
-        yield folder
-    tempfile.tempdir = None
 
 
 def alive_below(folder: Path) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from pathlib import Path
 
@@ -91,8 +92,8 @@ def test_a_notebook_without_the_parameter_gets_the_device_by_its_environment(tmp
     assert environment["RX580LAB_DEVICE"] == asked.device
 
 
-def test_the_timing_lock_lets_one_in_and_says_who(tmp_path: Path, own_timing_lock: Path) -> None:
-    del tmp_path
+def test_the_timing_lock_lets_one_in_and_says_who(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     first, second, told = TimingLock("bench/first"), TimingLock("bench/second"), threading.Event()
     waited_for: list[str] = []
     assert first.acquire(waited_for.append, lambda: False)
@@ -105,6 +106,6 @@ def test_the_timing_lock_lets_one_in_and_says_who(tmp_path: Path, own_timing_loc
     assert waited_for == ["bench/first"]
     first.release()
     assert second.acquire(waited_for.append, lambda: False)
-    assert (own_timing_lock / LOCK_FILE).read_text() == "bench/second\n"
+    assert (tmp_path / LOCK_FILE).read_text() == "bench/second\n"
     second.release()
     assert waited_for == ["bench/first"]

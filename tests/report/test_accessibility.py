@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from tests.accessibility import faults
-from tests.report.test_browser import browser, pages
+from tests.report.test_browser import pages
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-__all__ = ["browser", "pages"]  # the fixtures of the other tests in Chromium
+__all__ = ["pages"]  # the fixture of the other tests in Chromium
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 

@@ -1,21 +1,8 @@
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_timing_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is timed here is of no interest: it need not wait for a benchmark that runs on this machine."""
-    folder = tmp_path_factory.mktemp("locks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(folder))
-        patch.setattr(tempfile, "tempdir", None)
-        yield
-    tempfile.tempdir = None
 
 
 @pytest.fixture
