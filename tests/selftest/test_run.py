@@ -185,24 +185,26 @@ def test_outcome_of_a_passing_template_is_within_tolerance(pocl: Device) -> None
 
 
 RUSTICL = """
-import json
+import json, sys
 import rx580lab as rx
 from rx580lab.selftest import run_selftest
 
-report = run_selftest(rx.open_device("rusticl"))
+report = run_selftest(rx.open_device("rusticl"), ops=sys.argv[1:])
 print(json.dumps(report.as_dict()))
 """
 
 
-def test_rusticl_computes_right_too() -> None:
+@pytest.mark.parametrize("op", NAMES)
+def test_rusticl_computes_right_too(op: str) -> None:
     """A second compiler and runtime, without multiply-add contraction: the tolerances hold there as well."""
     icd = require("rusticl")
     environment = {**os.environ, "RUSTICL_ENABLE": "llvmpipe", "OCL_ICD_VENDORS": icd}
     done = subprocess.run(
-        [sys.executable, "-c", RUSTICL], env=environment, capture_output=True, text=True, timeout=280, check=False
+        [sys.executable, "-c", RUSTICL, op], env=environment, capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["ok"], [line for line in report["lines"] if not line["ok"]]
     assert "rusticl" in report["device"]
+    assert {line["op"] for line in report["lines"]} == {op}
     assert all(line["n_cases"] > 0 for line in report["lines"])
