@@ -132,7 +132,7 @@ def saved(page: Page, lab: Lab, notebook: str) -> list[dict[str, Any]]:
     before = path.stat().st_mtime_ns
     page.keyboard.press("Control+s")
     deadline = time.monotonic() + 30
-    while path.stat().st_mtime_ns == before:
+    while path.stat().st_mtime_ns == before or not path.read_bytes().endswith(b"}\n"):  # it is written in place
         assert time.monotonic() < deadline, "the notebook was not saved"
         page.wait_for_timeout(100)
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
