@@ -32,6 +32,8 @@ ZIGLANG = "0.13.0"
 _TARGET = ("-target", "amdgcn-amd-amdhsa", "-mcpu=gfx803")
 # Contraction of a*b+c is clang's default for OpenCL, and include/mac.h asks for it. -O3 is what drivers build with.
 _COMPILE = ("-x", "cl", "-O3", "-nogpulib", "-Xclang", "-finclude-default-header", "-ffunction-sections", "-w", "-S")
+# The other kernels of the file are left out: what they lack is not this one's fault.
+_LINK = ("-shared", "--gc-sections")
 _TIMEOUT_S = 300
 # A kernel's descriptor refers to its code. In sections of their own, those of other kernels can be left out.
 _DESCRIPTOR = re.compile(r'\.section\t\.rodata,"a",@progbits(\n[^\n]*\n\s*\.amdhsa_kernel (\S+))')
@@ -56,7 +58,7 @@ def compile_build(build: Build) -> Compiled:
     include = _opencl_headers()
     text = expanded_source('#include "gfx803_shim.h"\n', "gfx803_shim.h") + build.text
     command = [*_COMPILE, *_TARGET, *build.options, "-isystem", "<headers>"]
-    key = json.dumps([text, build.entry, command, ZIGLANG])
+    key = json.dumps([text, build.entry, command, _LINK, ZIGLANG])
     path = cache_dir("gfx803") / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
     found = _read(path)
     if found is None:
@@ -112,7 +114,7 @@ def _link_error(isa: str, entry: str) -> str | None:
         exported.write_text(f"{{ global: {entry}; {entry}.kd; local: *; }};\n", encoding="utf-8")
         steps = (
             ("clang", *_TARGET, "-x", "assembler", "-c", "-o", str(made), str(source)),
-            ("ld.lld", "-shared", "--gc-sections", "--version-script", str(exported), str(made),
+            ("ld.lld", *_LINK, "--version-script", str(exported), str(made),
              "-o", str(made.with_suffix(".hsaco"))),
         )  # fmt: skip
         for step in steps:

@@ -119,10 +119,11 @@ def test_the_second_time_the_compiler_is_not_asked(tmp_path: Path, monkeypatch: 
     assert (compile_build(build(GOOD)), asked) == (first, ["clang", "clang", "ld.lld"])
     compile_build(build(GOOD, "-cl-fast-relaxed-math"))
     assert len(asked) == 6
-    for kept in (tmp_path / "gfx803").iterdir():
-        kept.write_text('{"isa": 1')  # torn
-    assert compile_build(build(GOOD)) == first
-    assert len(asked) == 9
+    for n, damaged in enumerate(('{"isa": "', '{"isa": 1, "link_error": null}', "[]"), start=3):
+        for kept in (tmp_path / "gfx803").iterdir():
+            kept.write_text(damaged)
+        assert compile_build(build(GOOD)) == first
+        assert len(asked) == 3 * n
 
 
 def test_without_the_compiler_the_message_has_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
