@@ -14,18 +14,7 @@ from rx580lab.results.display import Html, badge, card, facts, quantity, table
 
 __all__ = ["kernel_html", "name_of", "views_html", "views_lines"]
 
-_HEADINGS = (
-    "kernel",
-    "template",
-    "VGPR",
-    "SGPR",
-    "LDS",
-    "group",
-    "waves per SIMD",
-    "hot loop",
-    "multiply-add",
-    "checks",
-)
+_HEADINGS = ("kernel", "VGPR", "SGPR", "LDS", "group", "waves", "Mesa", "hot loop", "MAC %", "peak %", "checks")
 _LIMITS = {"vgprs": "VGPR", "sgprs": "SGPR", "lds": "LDS", "groups": "work-groups"}
 
 
@@ -85,18 +74,21 @@ def _group(one: KernelView) -> str:
     return "x".join(map(str, one.group))
 
 
-def _cells(one: KernelView) -> tuple[str, ...]:
+def _cells(one: KernelView) -> tuple[object, ...]:
     hot, waves = one.hot_loop, one.occupancy
+    macs = hot is not None and hot.mix.multiply_add > 0
     return (
         name_of(one),
-        one.template,
-        str(one.resources.vgprs),
-        str(one.resources.sgprs),
-        quantity(one.lds_bytes, "bytes") if one.lds_bytes else "-",
+        one.resources.vgprs,
+        one.resources.sgprs,
+        one.lds_bytes,
         _group(one),
-        f"{waves.waves:g} by {_LIMITS[waves.limit]}, {waves.mesa_waves:g} under Mesa",
-        "none" if hot is None else str(hot.mix.total),
-        "-" if hot is None else _shares(hot),
+        waves.waves,
+        waves.mesa_waves,
+        None if hot is None else hot.mix.total,
+        round(100 * hot.multiply_add_share) if hot is not None and macs else None,
+        round(100 * (hot.pressure.peak_share or 0)) if hot is not None and macs else None,
+        _verdict(one),
     )
 
 
@@ -108,9 +100,15 @@ def _shares(loop: LoopView) -> str:
 
 def views_html(views: Sequence[KernelView]) -> str:
     """The table as a notebook shows it."""
-    rows = [(*_cells(one), _verdict(one)) for one in views]
-    compilers = ", ".join(dict.fromkeys(one.compiler for one in views))
-    return card("What gfx803 would run", table(_HEADINGS, rows), facts({"compiler": compilers, "note": NOT_RUN}))
+    known = {
+        "compiler": ", ".join(dict.fromkeys(one.compiler for one in views)),
+        "waves": "wavefronts per SIMD, of at most 10; Mesa: under its cap of 8",
+        "hot loop": "instructions of one turn; MAC: multiply-adds among them; peak: at most so much of the card's, "
+        "as VALU and LDS leave room for",
+        "LDS": "bytes of a work-group",
+        "note": NOT_RUN,
+    }
+    return card("What gfx803 would run", table(_HEADINGS, map(_cells, views)), facts(known))
 
 
 def _verdict(one: KernelView) -> Html:
@@ -129,7 +127,7 @@ def kernel_html(one: KernelView) -> str:
         "LDS of a group": quantity(one.lds_bytes, "bytes"),
         "scratch of a work-item": quantity(found.scratch_bytes, "bytes"),
         "wavefronts per SIMD": f"{one.occupancy.waves:g}, {one.occupancy.mesa_waves:g} under Mesa's cap of 8",
-        "allowed by": ", ".join(f"{name} {waves:g}" for name, waves in one.occupancy.by.items()),
+        "allowed by": ", ".join(f"{_LIMITS[name]} {waves:g}" for name, waves in one.occupancy.by.items()),
         "note": NOT_RUN,
     }
     stretches = [("whole kernel", one.mix, None)] + [(loop.label, loop.mix, loop.pressure) for loop in one.loops]
