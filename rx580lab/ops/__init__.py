@@ -17,6 +17,7 @@ from rx580lab.ops.fma_peak import fma_peak
 from rx580lab.ops.gemm import gemm
 from rx580lab.ops.gemm_i8_i8 import gemm_i8_i8
 from rx580lab.ops.layernorm import layernorm
+from rx580lab.ops.pad import pad
 from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
 from rx580lab.ops.pool import pool
 from rx580lab.ops.rmsnorm import rmsnorm
@@ -43,6 +44,7 @@ NAMES = (
     "tile",
     "concat",
     "pool",
+    "pad",
 )
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "gemm_i8_i8",
     "layernorm",
     "pool",
+    "pad",
     "rmsnorm",
     "slice",
     "softmax",

@@ -147,6 +147,8 @@ def _plane_launch(device: Device, chosen: Template, params: Params, plane: _Plan
     tile_p = min(plane.n_p, max(side, area // plane.n_q // side * side))
     tile_q = min(plane.n_q, max(side, area // plane.n_p))
     shared = max(1, ITEM_SHARE_BYTES // 16 // (tile_p * tile_q * beside.item_bytes))
+    if turn_limit(device) < math.inf:
+        shared = max(1, min(shared, int(turn_limit(device)) // 2 // (tile_p * tile_q + 64)))
     n_tiles = (ceil_div(plane.n_q, tile_q), ceil_div(plane.n_p, tile_p), ceil_div(n_planes, shared))
     # A streamed vector of up to 32 bytes must begin at a multiple of that in every out row.
     whole = all(step * beside.item_bytes % 32 == 0 for step in (plane.q_step, plane.n_p, tile_p, *beside.target))

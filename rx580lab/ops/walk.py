@@ -47,6 +47,7 @@ WIDEST_BYTES = 16
 ITEM_SHARE_BYTES = 262144
 # From this size on the target's stores bypass the caches; unit: bytes, as in copy.cl.
 STREAM_FROM_BYTES = 33554432
+ROW_TURNS = 32
 MOVABLE_BYTES = (1, 2, 4, 8)
 
 
@@ -202,13 +203,14 @@ def moved_cost(shape: Shape) -> Cost:
 def rows_per_item(device: Device, n_columns: int, item_bytes: int) -> tuple[int, int]:
     """How many rows a work-item of a cpu template takes, and how many columns of each.
 
-    Where a device limits loop turns, few enough for a turn per element and three per row.
+    Where a device limits loop turns, few enough for one per element and ``ROW_TURNS`` more per row: llvmpipe goes
+    through the loops of all branches, and those it masks out count too.
     """
-    share = max(1, ITEM_SHARE_BYTES // item_bytes)
+    share, more = max(1, ITEM_SHARE_BYTES // item_bytes), 0
     if turn_limit(device) < math.inf:
-        share = min(share, int(turn_limit(device)) // 4)
-    width = min(n_columns, share)
-    return max(1, share // max(1, width)), max(1, width)
+        share, more = min(share, int(turn_limit(device)) // 2), ROW_TURNS
+    width = max(1, min(n_columns, share))
+    return max(1, share // (width + more)), width
 
 
 def streams(out: Array) -> bool:
