@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from rx580lab.errors import InputError
+from rx580lab.ops.attention import attention
 from rx580lab.ops.batchnorm import batchnorm
 from rx580lab.ops.concat import concat
 from rx580lab.ops.conv import conv
@@ -45,6 +46,7 @@ NAMES = (
     "concat",
     "pool",
     "pad",
+    "attention",
 )
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "OpSpec",
     "Plan",
     "Template",
+    "attention",
     "batchnorm",
     "concat",
     "conv",

@@ -40,6 +40,7 @@ class Model:
         inputs: name -> array that each run is given. constants: name -> array that the model holds.
         nodes: as ``onnx.helper.make_node`` makes them. shape, dtype: of the output.
         spinning: whether its threads wait busily for the next piece of work.
+        arranged: from the output as the model has it to a copy as our op has it.
     """
 
     shape: tuple[int, ...]
@@ -48,11 +49,20 @@ class Model:
     constants: dict[str, AnyArray] = field(default_factory=dict)
     nodes: list[Any] = field(default_factory=list)
     spinning: bool = True
+    arranged: Callable[[AnyArray], AnyArray] = np.copy
 
-    def add(self, operator: str, names: Sequence[str], output: str, domain: str = "", **attributes: Any) -> None:
-        """One node; an absent optional input is an empty name."""
+    def add(
+        self,
+        operator: str,
+        names: Sequence[str],
+        output: str,
+        domain: str = "",
+        unused: Sequence[str] = (),
+        **attributes: Any,
+    ) -> None:
+        """One node; an absent optional input is an empty name, ``unused`` names outputs that nobody reads."""
         make = import_module("onnx.helper").make_node
-        self.nodes.append(make(operator, list(names), [output], domain=domain, **attributes))
+        self.nodes.append(make(operator, list(names), [output, *unused], domain=domain, **attributes))
 
     def serialized(self) -> bytes:
         """The model as a file would hold it."""
@@ -182,6 +192,41 @@ def _pool(inputs: Inputs, keywords: dict[str, Any]) -> Model:
     return model
 
 
+def _attention(inputs: Inputs, keywords: dict[str, Any]) -> Model:
+    """MultiHeadAttention, or GroupQueryAttention where heads share keys; both take (B, T, H*D), so axes move first."""
+    q, k, v, mask = (*inputs, None)[:4]
+    if q is None or k is None or v is None or q.size == 0 or k.size == 0 or v.size == 0:
+        raise ShapeError("onnxruntime", "expected q, k and v with elements")
+    (b, h, t, d), (g, s), e = q.shape, k.shape[1:3], v.shape[3]
+    causal, past = bool(keywords.pop("causal", False)), int(keywords.pop("past", 0))
+    attributes: dict[str, Any] = {
+        name: float(value) for name, value in keywords.items() if name == "scale" and value is not None
+    }
+    if set(keywords) - {"scale"} or q.dtype != np.float32:
+        raise PeerUnavailable("onnxruntime", "it is set up for fp32, and for scale, causal and past only")
+    model = Model((b, t, h * e), q.dtype)
+    model.arranged = lambda out: np.ascontiguousarray(out.reshape(b, t, h, e).swapaxes(1, 2))
+    for name, one in (("q", q), ("k", k), ("v", v)):
+        model.inputs[name] = np.ascontiguousarray(one.swapaxes(1, 2)).reshape(b, one.shape[2], -1)
+    if g != h:
+        if mask is not None or not causal or past or t != s or d != e:
+            raise PeerUnavailable("onnxruntime", "its GroupQueryAttention is causal, over as many keys as queries")
+        model.constants |= {"last": np.full(b, s - 1, np.int32), "n": np.array(s, np.int32)}
+        names = ["q", "k", "v", "", "", "last", "n"]
+        attributes |= {"num_heads": h, "kv_num_heads": g}
+        model.add("GroupQueryAttention", names, "y", "com.microsoft", ("keys", "values"), **attributes)
+        return model
+    if causal and past != s - t:
+        raise PeerUnavailable("onnxruntime", "its causal attention ends with the last key")
+    names = ["q", "k", "v"]
+    if mask is not None:
+        whole = mask.reshape((*(1,) * (4 - mask.ndim), *mask.shape))
+        model.inputs["mask"] = np.ascontiguousarray(np.broadcast_to(whole, (*whole.shape[:2], t, s)))
+        names += ["", "", "mask"]
+    model.add("MultiHeadAttention", names, "y", "com.microsoft", num_heads=h, unidirectional=int(causal), **attributes)
+    return model
+
+
 class _Session:
     """A model loaded, its arrays bound so that a run copies nothing. Its methods keep the bound memory alive."""
 
@@ -196,6 +241,7 @@ class _Session:
         self._session = runtime.InferenceSession(model.serialized(), options, providers=["CPUExecutionProvider"])
         self._inputs = {name: np.array(array, order="C") for name, array in model.inputs.items()}
         self._out = poison(model.shape, model.dtype)
+        self._arranged = model.arranged
         self._blank = self._out.copy()
         self._binding = self._session.io_binding()
         for name, array in self._inputs.items():
@@ -209,7 +255,7 @@ class _Session:
         np.copyto(self._out, self._blank)
 
     def output(self) -> AnyArray:
-        return self._out.copy()
+        return self._arranged(self._out)
 
 
 def _ready(model: Model) -> Entrant:
@@ -227,5 +273,6 @@ _MODELS: dict[str, Callable[[Inputs, dict[str, Any]], Model]] = {
     "conv": _conv("Conv"),
     "conv_transpose": _conv("ConvTranspose"),
     "pool": _pool,
+    "attention": _attention,
 }
 OPS = tuple(_MODELS)

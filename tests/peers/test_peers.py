@@ -15,6 +15,7 @@ from rx580lab.device import Device
 from rx580lab.errors import DtypeError, InputError, MeasureError, PeerUnavailable, ShapeError
 from rx580lab.peers import clblast, onnxruntime, openblas
 from rx580lab.reference import compare
+from rx580lab.reference.attention import attention
 from rx580lab.reference.gemm import gemm, gemm_tolerance
 from tests.requirements import require
 
@@ -123,6 +124,35 @@ def test_onnxruntime_pools(pocl: Device, window: dict[str, Any]) -> None:
     assert contestant.output is not None
     contestant.run()
     np.testing.assert_allclose(contestant.output(), ops.pool(pocl, x, mode="average", **window), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shared", "masked", "causal"), [(1, False, False), (1, True, False), (1, False, True), (3, False, True)]
+)
+def test_onnxruntime_attends(pocl: Device, shared: int, masked: bool, causal: bool) -> None:
+    require("onnxruntime")
+    rng = np.random.default_rng(4)
+    q = rng.standard_normal((2, 6, 20, 8), dtype=np.float32)
+    k, v = rng.standard_normal((2, 2, 6 // shared, 20, 8), dtype=np.float32)
+    mask = rng.standard_normal((20, 20), dtype=np.float32) if masked else None
+    keywords = {"causal": True} if causal else {}
+    runner = onnxruntime.entrant(pocl, "attention", (q, k, v, mask), keywords)
+    assert runner.contestant.output is not None
+    runner.contestant.run()
+    np.testing.assert_allclose(
+        runner.contestant.output(), attention(q, k, v, mask, causal=causal), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_onnxruntime_says_which_attention_it_is_not_set_up_for(pocl: Device) -> None:
+    require("onnxruntime")
+    q, k = np.ones((1, 2, 3, 8), np.float32), np.ones((1, 1, 3, 8), np.float32)
+    with pytest.raises(PeerUnavailable, match="GroupQueryAttention is causal"):
+        onnxruntime.entrant(pocl, "attention", (q, k, k))
+    with pytest.raises(PeerUnavailable, match="ends with the last key"):
+        onnxruntime.entrant(pocl, "attention", (q, q, q), {"causal": True, "past": 1})
+    with pytest.raises(PeerUnavailable, match="set up for fp32"):
+        onnxruntime.entrant(pocl, "attention", [one.astype(np.float16) for one in (q, q, q)])
 
 
 def test_onnxruntime_missing_names_the_cure(pocl: Device, monkeypatch: pytest.MonkeyPatch) -> None:

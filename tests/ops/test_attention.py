@@ -1,0 +1,119 @@
+"""``attention``: within its bound, for any lengths, masks and groups, by every template."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rx580lab.device import Device
+from rx580lab.errors import DtypeError, InputError, ShapeError
+from rx580lab.ops.attention import SPEC, attention, plan
+from rx580lab.reference.attention import attention as oracle
+from rx580lab.selftest import suite
+from rx580lab.selftest.case import prepare
+from rx580lab.selftest.check import stand_up
+from tests.ops.sweep import sweep
+
+TEMPLATES = [template.name for template in SPEC.templates]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_cases(pocl: Device, template: str) -> None:
+    assert sweep(pocl, "attention", template, tiers=("small", "edge", "large")) == 35
+
+
+@pytest.mark.parametrize(
+    ("template", "params"), [("cpu", {"TILE_M": 96, "TILE_N": 12, "UNROLL_K": 2}), ("cpu_few", {"TILE_N": 16})]
+)
+def test_parameters_change_nothing(pocl: Device, template: str, params: dict[str, int]) -> None:
+    assert sweep(pocl, "attention", template, params) == 34
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(TEMPLATES))
+def test_any_lengths_masks_and_groups(pocl: Device, seed: int, template: str) -> None:
+    case = suite("attention").random(np.random.default_rng(seed))
+    outcome = stand_up(pocl, template, prepare("attention", case)).judge()
+    assert outcome.ok, f"{case.name}: {outcome.reason}"
+
+
+def random_arrays(*shapes: tuple[int, ...]) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    rng = np.random.default_rng(7)
+    return [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_row_that_sees_nothing_gives_zeros(pocl: Device, template: str) -> None:
+    q, k, v, mask = random_arrays((1, 2, 20, 8), (1, 1, 30, 8), (1, 1, 30, 8), (20, 30))
+    mask[3] = mask[17] = -np.inf
+    got = attention(pocl, q, k, v, mask, template=template)
+    np.testing.assert_array_equal(got[:, :, [3, 17]], 0)
+    assert (got[:, :, :3] != 0).all()
+    np.testing.assert_array_equal(attention(pocl, q, k[:, :, :0], v[:, :, :0], template=template), np.zeros_like(q))
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_decoding_step_by_step_is_causal_attention(pocl: Device, template: str) -> None:
+    q, k, v = random_arrays((1, 4, 9, 16), (1, 2, 40, 16), (1, 2, 40, 16))
+    whole = attention(pocl, q, k, v, causal=True, past=31, template=template)
+    for t in range(9):
+        step = attention(pocl, q[:, :, t : t + 1], k[:, :, : 32 + t], v[:, :, : 32 + t], template=template)
+        np.testing.assert_allclose(step[:, :, 0], whole[:, :, t], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_equal_keys_give_the_mean(pocl: Device, template: str) -> None:
+    q, v = random_arrays((1, 1, 11, 8), (1, 1, 64, 8))
+    got = attention(pocl, q, np.zeros((1, 1, 64, 8), np.float32), v, template=template)
+    np.testing.assert_allclose(got, np.broadcast_to(v.mean(axis=2, keepdims=True), got.shape), rtol=1e-5, atol=1e-6)
+
+
+def test_choice_by_rows_that_share_keys(pocl: Device) -> None:
+    k = np.ones((1, 2, 5, 8), np.float32)
+    assert plan(pocl, np.ones((1, 2, 8, 8), np.float32), k, k).template == "cpu_few"
+    assert plan(pocl, np.ones((1, 8, 2, 8), np.float32), k, k).template == "cpu_few"
+    assert plan(pocl, np.ones((1, 8, 3, 8), np.float32), k, k).template == "cpu"
+
+
+def test_out_is_filled_and_returned(pocl: Device) -> None:
+    q, k, v = random_arrays((1, 2, 20, 8), (1, 2, 30, 8), (1, 2, 30, 4))
+    arrays = [pocl.upload(one) for one in (q, k, v)]
+    out = pocl.empty((1, 2, 20, 4))
+    assert attention(pocl, *arrays, out=out) is out
+    np.testing.assert_allclose(out.download(), oracle(q, k, v), rtol=1e-4, atol=1e-5)
+
+
+def test_refusals(pocl: Device) -> None:
+    q, k, mask = np.ones((1, 4, 3, 8), np.float32), np.ones((1, 2, 5, 8), np.float32), np.ones((3, 5), np.float32)
+    with pytest.raises(DtypeError, match="float32 or float16"):
+        attention(pocl, q.astype(np.float64), k, k)
+    with pytest.raises(DtypeError, match="expected mask of float32"):
+        attention(pocl, q, k, k, mask.astype(np.float16))
+    with pytest.raises(ShapeError, match=r"expected q of shape \(B, H, T, D\)"):
+        attention(pocl, q[0], k, k)
+    with pytest.raises(ShapeError, match="to fit q"):
+        attention(pocl, q, k[..., :7], k)
+    with pytest.raises(ShapeError, match="divide those of q"):
+        attention(pocl, q[:, :3], k, k)
+    with pytest.raises(ShapeError, match="a mask that broadcasts"):
+        attention(pocl, q, k, k, mask.T)
+    with pytest.raises(ShapeError, match="at most 256"):
+        attention(pocl, np.ones((1, 1, 1, 257), np.float32), *[np.ones((1, 1, 1, 257), np.float32)] * 2)
+    with pytest.raises(InputError, match="past >= 0"):
+        attention(pocl, q, k, k, causal=True, past=-1)
+    with pytest.raises(InputError, match="finite scale"):
+        attention(pocl, q, k, k, scale=float("inf"))
+    out = pocl.upload(q)
+    with pytest.raises(InputError, match="out apart from"):
+        attention(pocl, out, k, k, out=out)
+
+
+def test_cost() -> None:
+    lengths = {"B": 2, "H": 4, "G": 2, "T": 3, "S": 5, "D": 8, "E": 16, "itemsize": 4, "mask": 15}
+    cost = SPEC.cost({**lengths, "past": 5})
+    assert (cost.bytes, cost.flop) == (4 * (24 * 24 + 20 * 24 + 15), 120 * 53)
+    # Rows see 2, 3 and 4 keys; then all see 5.
+    assert SPEC.cost({**lengths, "past": 1}).flop == 8 * 9 * 53
+    assert SPEC.cost({**lengths, "past": 3}).flop == 8 * 14 * 53
