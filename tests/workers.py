@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from xdist.scheduler import LoadFileScheduling
 
 __all__ = ["ByFile", "rank"]
@@ -23,6 +25,17 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist is not typed
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
         return nodeid if file in APART else file
+
+    def remove_node(self, node: Any) -> str | None:
+        """The test that ended its worker has failed: xdist would give it to one worker after another."""
+        units = self.assigned_work[node].values()
+        unfinished = [(unit, test) for unit in units for test, done in unit.items() if not done]
+        fatal: str | None = None
+        if unfinished:
+            unit, fatal = unfinished[0]
+            unit[fatal] = True
+        super().remove_node(node)
+        return fatal
 
 
 def rank(nodeid: str) -> int:
