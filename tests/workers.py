@@ -16,7 +16,7 @@ APART = {
     "tests/widgets/test_kernel_explorer.py",
 }
 # One worker has these for long: they come first, so that nobody waits for them at the end.
-FIRST = ("tests/test_jupyterlab.py", "tests/test_wheel.py", "tests/experiment/test_runner.py")
+FIRST = ("tests/test_jupyterlab.py", "tests/experiment/test_runner.py")
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist is not typed
