@@ -11,6 +11,7 @@ from rx580lab.compile import Build
 from rx580lab.device import Device
 from rx580lab.errors import InputError
 from rx580lab.ops import OpSpec, Plan, Template
+from rx580lab.ops.plan import Params
 from rx580lab.selftest import cases
 
 __all__ = ["PlannedKernel", "gpu_templates", "planned_kernels"]
@@ -46,14 +47,16 @@ def gpu_templates(op: OpSpec, names: Sequence[str] | None = None) -> tuple[Templ
     return chosen
 
 
-def planned_kernels(op: OpSpec, template: Template, device: Device) -> list[PlannedKernel]:
-    """The distinct kernels that ``template`` launches over the op's small and edge cases.
+def planned_kernels(
+    op: OpSpec, template: Template, device: Device, params: Params | None = None
+) -> list[PlannedKernel]:
+    """The distinct kernels that ``template`` with ``params`` launches over the op's small and edge cases.
 
-    Raises InputError where it takes none of them: then nothing is known of its kernels.
+    Raises InputError where it takes none of them (then nothing is known of its kernels), and for illegal parameters.
     """
     found: dict[PlannedKernel, None] = {}
     refusals: list[str] = []
-    for plan in _plans(op, template, device, refusals):
+    for plan in _plans(op, template, device, params, refusals):
         for launch in plan.launches:
             found[PlannedKernel(template.name, launch.build, launch.local_size, launch.dynamic_lds_bytes)] = None
     if not found:
@@ -62,11 +65,13 @@ def planned_kernels(op: OpSpec, template: Template, device: Device) -> list[Plan
     return list(found)
 
 
-def _plans(op: OpSpec, template: Template, device: Device, refusals: list[str]) -> Iterator[Plan]:
+def _plans(
+    op: OpSpec, template: Template, device: Device, params: Params | None, refusals: list[str]
+) -> Iterator[Plan]:
     for case in cases(op.name, ("small", "edge")):
         arrays = case.inputs(np.random.default_rng(0))
         refusal = template.applies(device, op.shape(*arrays, **case.keywords))
         if refusal is None:
-            yield op.plan(device, *arrays, template=template.name, **case.keywords)
+            yield op.plan(device, *arrays, template=template.name, params=params, **case.keywords)
         else:
             refusals.append(f"{case.name}: {refusal}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from rx580lab.device import Device, open_device
 from rx580lab.ops import spec
+from rx580lab.ops.plan import Params
 from rx580lab.polaris.builds import PlannedKernel, gpu_templates, planned_kernels
 from rx580lab.polaris.checks import Fault, faults_of
 from rx580lab.polaris.cycles import Mix, Pressure, instruction_mix, pressure
@@ -110,19 +111,22 @@ class KernelViews(list[KernelView]):
         return views_html(self)
 
 
-def view(op: str, templates: Sequence[str] | None = None, *, device: Device | None = None) -> KernelViews:
+def view(
+    op: str, templates: Sequence[str] | None = None, *, params: Params | None = None, device: Device | None = None
+) -> KernelViews:
     """Compiles what the templates of ``op`` build for its small and edge cases, all but those for processors.
 
-    ``device`` is where launches are planned, and not what is compiled for: by default PoCL, held to an RX 580's
-    limits. The code is kept in the user's cache, so a second look is quick.
+    ``params`` are macros over the defaults, as ops take them; they must fit each of the templates. ``device`` is where
+    launches are planned, and not what is compiled for: by default PoCL, held to an RX 580's limits. The code is kept
+    in the user's cache, so a second look is quick.
 
-    Raises InputError for an unknown op or template, CompilerUnavailable without ziglang, BuildError when a kernel does
-    not compile. A failed check does not raise: see ``KernelView.faults``.
+    Raises InputError for an unknown op or template or illegal parameters, CompilerUnavailable without ziglang,
+    BuildError when a kernel does not compile. A failed check does not raise: see ``KernelView.faults``.
     """
     found = spec(op)
     chosen = gpu_templates(found, templates)
     planner = open_device("pocl", limits="rx580") if device is None else device
-    planned = [kernel for template in chosen for kernel in planned_kernels(found, template, planner)]
+    planned = [kernel for template in chosen for kernel in planned_kernels(found, template, planner, params)]
     builds = list(dict.fromkeys(kernel.build for kernel in planned))
     with ThreadPoolExecutor(_COMPILERS) as pool:
         compiled = dict(zip(builds, pool.map(compile_build, builds), strict=True))

@@ -80,6 +80,14 @@ def test_several_builds_of_one_source_are_several_views(planner: Device) -> None
     assert [one.resources.vgprs for one in views] == sorted(one.resources.vgprs for one in views)
 
 
+def test_parameters_are_those_that_the_op_takes(planner: Device) -> None:
+    (one,) = view("triad", ["gpu"], params={"WG_X": 64, "PER_ITEM": 4}, device=planner)
+    assert (one.macros["WG_X"], one.macros["PER_ITEM"], one.group) == ("64", "4", (64,))
+    assert one.mix.multiply_add == 4 * 4 + 4  # vectors of four, and a loop for each one's rest
+    with pytest.raises(InputError, match="expected parameters among WG_X, VEC, PER_ITEM"):
+        view("triad", ["gpu"], params={"TILE_M": 3}, device=planner)
+
+
 def test_local_memory_by_argument_counts(pocl: Device) -> None:
     require("ziglang")
     text = "__kernel void f(__global float *x, __local float *t) { t[get_local_id(0)] = x[0]; x[1] = t[3]; }"
