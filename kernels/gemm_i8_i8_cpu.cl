@@ -4,8 +4,6 @@
 //   gemm_i8_i8_cpu_pack_a   A -> (M, P) pairs of int16, zero points taken off, P = ceil(K/2); an odd K ends in a 0
 //   gemm_i8_i8_cpu_pack_b   B -> panels (ceil(N/NR), P, NR) of pairs, zeros right of column N
 //   gemm_i8_i8_cpu          pairs -> C, in blocks of TILE_M x TILE_N, work-groups of one
-// A difference of two bytes takes nine bits, so a pair of products cannot overflow int32, and x86 multiplies and adds
-// sixteen int16 pairs in one instruction: twice the products of an fp32 multiply-add.
 
 // Rows of C per work-item; unit: rows, a multiple of 6, the micro-kernel's.
 #ifndef TILE_M
@@ -16,21 +14,11 @@
 #define TILE_N 256
 #endif
 
-#include "micro_tile.h"
+#include "int8_pairs.h"
 #include "requantize.h"
 
-typedef int8 int8_u __attribute__((aligned(4)));
 typedef short16 short16_u __attribute__((aligned(2)));
 typedef uchar16 uchar16_u __attribute__((aligned(1)));
-
-// Eight sums += eight pairs of products.
-#if defined(__AVX2__)
-#define ADD_PAIRS(x, b, sums) ((sums) + __builtin_ia32_pmaddwd256(x, b))
-#else
-#define FIRST_OF(pairs) ((as_int8(pairs) << (int8)(16)) >> (int8)(16))
-#define SECOND_OF(pairs) (as_int8(pairs) >> (int8)(16))
-#define ADD_PAIRS(x, b, sums) ((sums) + FIRST_OF(x) * FIRST_OF(b) + SECOND_OF(x) * SECOND_OF(b))
-#endif
 
 // Sixteen bytes as int16, as their flip says.
 #define WIDE(p, flip) (convert_short16(*(const __global uchar16_u *)(p) ^ (uchar16)(flip)))
@@ -68,43 +56,10 @@ gemm_i8_i8_cpu_pack_b(const int N, const int K, const __global uchar *restrict b
       const uchar zero = inside ? b_zero[(column + j) * b_step] : 0;
       const int first = inside ? BYTE_LESS(b[j], zero, b_flip) : 0;
       const int second = (inside & (2 * pair + 1 < K)) ? BYTE_LESS(b[N + j], zero, b_flip) : 0;
-      panels[j] = (first & 0xffff) | (second << 16);
+      panels[j] = PAIR(first, second);
     }
   }
 }
-
-#define ZERO_INTS(i) int8 left##i = (int8)(0), right##i = (int8)(0);
-#define ADD_TO_INTS(i)                                                                                                 \
-  {                                                                                                                    \
-    const short16 x = as_short16((int8)(pairs[(size_t)i * n_pairs + k]));                                              \
-    left##i = ADD_PAIRS(x, b_left, left##i);                                                                           \
-    right##i = ADD_PAIRS(x, b_right, right##i);                                                                        \
-  }
-#define SPILL_INTS(i)                                                                                                  \
-  *(int8_u *)(tile + i * NR) = left##i;                                                                                \
-  *(int8_u *)(tile + i * NR + 8) = right##i;
-
-#define MICRO_TILE(rows)                                                                                               \
-  INLINE void micro_tile_##rows(const int n_pairs, const __global int *pairs, const __global short16 *panel,           \
-                                int *tile) {                                                                           \
-    ROWS_##rows(ZERO_INTS) _Pragma("unroll 4") for (int k = 0; k < n_pairs; ++k) {                                     \
-      const short16 b_left = panel[2 * k];                                                                             \
-      const short16 b_right = panel[2 * k + 1];                                                                        \
-      ROWS_##rows(ADD_TO_INTS)                                                                                         \
-    }                                                                                                                  \
-    ROWS_##rows(SPILL_INTS)                                                                                            \
-  }
-MICRO_TILE(1)
-MICRO_TILE(2)
-MICRO_TILE(3)
-MICRO_TILE(4)
-MICRO_TILE(5)
-MICRO_TILE(6)
-
-#define STRIP(rows)                                                                                                    \
-  case rows:                                                                                                           \
-    micro_tile_##rows(n_pairs, strip, panel, tile);                                                                    \
-    break;
 
 // NDRange: (ceil(M/TILE_M), ceil(N/TILE_N)).
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
@@ -124,14 +79,7 @@ gemm_i8_i8_cpu(const int M, const int N, const int K, const __global int *restri
     for (int row = row0; row < row_end; row += 6) {
       const int rows = min(6, row_end - row);
       const __global int *strip = pairs + (size_t)row * n_pairs;
-      switch (rows) {
-        STRIP(1)
-        STRIP(2)
-        STRIP(3)
-        STRIP(4)
-        STRIP(5)
-        STRIP(6)
-      }
+      tile_of_pairs(rows, n_pairs, strip, panel, tile);
       for (int i = 0; i < rows; ++i) {
         const float of_row = row_scale[(row + i) * row_step];
         __global result *to = c + (size_t)(row + i) * N + column;

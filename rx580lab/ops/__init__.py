@@ -12,6 +12,7 @@ from rx580lab.ops.attention import attention
 from rx580lab.ops.batchnorm import batchnorm
 from rx580lab.ops.concat import concat
 from rx580lab.ops.conv import conv
+from rx580lab.ops.conv_i8_i8 import conv_i8_i8
 from rx580lab.ops.copy import copy
 from rx580lab.ops.expand import expand
 from rx580lab.ops.fma_peak import fma_peak
@@ -34,6 +35,7 @@ NAMES = (
     "fma_peak",
     "gemm",
     "gemm_i8_i8",
+    "conv_i8_i8",
     "softmax",
     "conv",
     "layernorm",
@@ -60,6 +62,7 @@ __all__ = [
     "batchnorm",
     "concat",
     "conv",
+    "conv_i8_i8",
     "copy",
     "expand",
     "fma_peak",

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from rx580lab.compile import load_kernel
 from rx580lab.device import Array, Device
-from rx580lab.errors import DtypeError, InputError, LimitExceeded, ShapeError
+from rx580lab.errors import LimitExceeded, ShapeError
+from rx580lab.ops._gemm_i8_i8_scaling import OUTPUTS, Vector, flip, lowest_of, output_type, vector
 from rx580lab.ops.plan import (
     Constraint,
     Cost,
@@ -31,17 +32,14 @@ from rx580lab.ops.plan import (
 )
 from rx580lab.ops.sizing import MAX_ELEMENTS, WAVEFRONT, ceil_div, too_many_turns, turn_limit, wants_wavefronts
 
-__all__ = ["OUTPUTS", "SPEC", "gemm_i8_i8", "plan"]
+__all__ = ["SPEC", "gemm_i8_i8", "plan"]
 
-# Columns of a packed panel and rows of the micro-kernel; fixed in gemm_i8_i8_cpu.cl.
+# Columns of a packed panel and rows of the micro-kernel; fixed in include/int8_pairs.h.
 PANEL, STRIP = 16, 6
-# What OUTPUT means in include/requantize.h; both kinds of bytes are one program.
-OUTPUTS = {np.dtype(np.int32): 0, np.dtype(np.float32): 1, np.dtype(np.int8): 2, np.dtype(np.uint8): 2}
 # A tile's length is added to a row or column before it is compared, in 32 bits.
 MAX_LENGTH = MAX_ELEMENTS - 2**16
 
 Bytes = Array | npt.NDArray[np.int8] | npt.NDArray[np.uint8]
-Vector = Array | npt.NDArray[Any] | None
 
 
 def gemm_i8_i8(
@@ -99,15 +97,15 @@ def plan(
     left = as_array(device, "gemm_i8_i8", "a", a, np.int8, np.uint8)
     right = as_array(device, "gemm_i8_i8", "b", b, np.int8, np.uint8)
     shape = _shape(left, right)
-    kind = _output_type(dtype, out_zero_point)
+    kind = output_type("gemm_i8_i8", dtype, out_zero_point)
     target = output(device, "gemm_i8_i8", out, (*left.shape[:-1], shape["N"]), kind)
     rows = shape["M"] if left.ndim == 2 else None
     vectors = [
-        _vector(device, "a_zero_point", a_zero_point, left.dtype, rows, 0),
-        _vector(device, "b_zero_point", b_zero_point, right.dtype, shape["N"], 0),
-        _vector(device, "bias", bias, np.int32, shape["N"], 0),
-        _vector(device, "scale", scale, np.float32, shape["N"], 1),
-        _vector(device, "row_scale", row_scale, np.float32, rows, 1),
+        vector(device, "gemm_i8_i8", "a_zero_point", a_zero_point, left.dtype, rows, 0),
+        vector(device, "gemm_i8_i8", "b_zero_point", b_zero_point, right.dtype, shape["N"], 0),
+        vector(device, "gemm_i8_i8", "bias", bias, np.int32, shape["N"], 0),
+        vector(device, "gemm_i8_i8", "scale", scale, np.float32, shape["N"], 1),
+        vector(device, "gemm_i8_i8", "row_scale", row_scale, np.float32, rows, 1),
     ]
     apart("gemm_i8_i8", target, a=left, b=right)
     chosen, merged = choose(device, SPEC, shape, template or _for_device(device), params)
@@ -118,10 +116,9 @@ def plan(
     if shape["K"] == 0:  # OpenCL has no empty buffer to pass; the kernels never read these
         left, right = device.zeros(1, left.dtype), device.zeros(1, right.dtype)
     macros = {**merged, "OUTPUT": OUTPUTS[kind]}
-    flips = [_flip(left), _flip(right)]
+    flips = [flip(left), flip(right)]
     zeros = [argument for pair in vectors[:2] for argument in pair]
-    lowest = np.int32(np.iinfo(kind).min if kind.itemsize == 1 else 0)
-    tail = [*(argument for pair in vectors[2:] for argument in pair), np.int32(out_zero_point), lowest, target]
+    tail = [*(argument for pair in vectors[2:] for argument in pair), np.int32(out_zero_point), lowest_of(kind), target]
     if chosen.name == "cpu":
         return _packed(
             device, merged, macros, ((left, flips[0], *zeros[:2]), (right, flips[1], *zeros[2:])), tail, shape
@@ -141,36 +138,6 @@ def _shape(a: Bytes, b: Bytes, *_vectors: Vector, **_keywords: Any) -> dict[str,
     if max(shape.values()) > MAX_LENGTH:
         raise ShapeError("gemm_i8_i8", f"expected M, N and K of at most {MAX_LENGTH:,}, got {shape}")
     return shape
-
-
-def _output_type(dtype: npt.DTypeLike, zero_point: int) -> np.dtype[Any]:
-    kind = np.dtype(dtype)
-    if kind not in OUTPUTS:
-        raise DtypeError("gemm_i8_i8", f"expected an output of {' or '.join(map(str, OUTPUTS))}, got {kind}")
-    low, high = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.itemsize == 1 else (0, 0)
-    if not low <= zero_point <= high:
-        raise InputError("gemm_i8_i8", f"expected an out_zero_point of {low} to {high} for {kind}, got {zero_point}")
-    return kind
-
-
-def _flip(matrix: Array) -> np.int32:
-    """What turns a byte's bits into its value plus a constant that its zero point shares."""
-    return np.int32(128 if matrix.dtype == np.int8 else 0)
-
-
-def _vector(
-    device: Device, name: str, value: Vector, dtype: npt.DTypeLike, length: int | None, default: int
-) -> tuple[Array, np.int32]:
-    """The values, and the step between them: 0 if one serves all."""
-    if value is None:
-        return device.upload(np.full(1, default, dtype)), np.int32(0)
-    found = as_array(device, "gemm_i8_i8", name, value, dtype)
-    if found.size == 1 and found.ndim <= 1:
-        return found, np.int32(0)
-    if length is None or found.shape != (length,):
-        wanted = "one value" if length is None else f"one value or ({length},)"
-        raise ShapeError("gemm_i8_i8", f"expected {name} of {wanted}, got shape {found.shape}")
-    return (found if found.size else device.zeros(1, dtype)), np.int32(1)
 
 
 def _for_device(device: Device) -> str | None:

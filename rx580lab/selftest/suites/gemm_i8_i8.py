@@ -11,10 +11,10 @@ import numpy.typing as npt
 from rx580lab.reference.gemm_i8_i8 import gemm_i8_i8, gemm_i8_i8_tolerance
 from rx580lab.selftest.case import AnyArray, Arrays, Bench, Case, Problem, Suite, Tier
 
-__all__ = ["SUITE"]
+__all__ = ["BYTES", "OUTPUTS", "SUITE", "any_bytes"]
 
-_BYTES: tuple[npt.DTypeLike, ...] = (np.int8, np.uint8)
-_OUTPUTS: tuple[npt.DTypeLike, ...] = (np.int32, np.float32, np.int8, np.uint8)
+BYTES: tuple[npt.DTypeLike, ...] = (np.int8, np.uint8)
+OUTPUTS: tuple[npt.DTypeLike, ...] = (np.int32, np.float32, np.int8, np.uint8)
 # (M, N, K) around the cpu template's micro-tile (6x16) and pairs, the gpu template's tiles (64, 16); sums of length 0.
 _SHAPES: tuple[tuple[Tier, tuple[int, int, int]], ...] = (
     ("small", (7, 17, 5)),
@@ -33,7 +33,7 @@ _SHAPES: tuple[tuple[Tier, tuple[int, int, int]], ...] = (
 )
 
 
-def _any(rng: np.random.Generator, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> AnyArray:
+def any_bytes(rng: np.random.Generator, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> AnyArray:
     """Any bytes, the extremes often: they are what saturates and overflows."""
     limits = np.iinfo(np.dtype(dtype))
     found = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
@@ -46,9 +46,9 @@ def _inputs(
     """``given``: which optional arrays there are, and how: r and c for zero points of rows and columns, 1 for one
     value each, b for bias, s for one scale, S for one per column, R for one per row.
     """
-    a, b = _any(rng, (m, k), types[0]), _any(rng, (k, n), types[1])
-    a_zero = _any(rng, m if "r" in given else 1, types[0]) if set(given) & set("r1") else None
-    b_zero = _any(rng, n if "c" in given else 1, types[1]) if set(given) & set("c1") else None
+    a, b = any_bytes(rng, (m, k), types[0]), any_bytes(rng, (k, n), types[1])
+    a_zero = any_bytes(rng, m if "r" in given else 1, types[0]) if set(given) & set("r1") else None
+    b_zero = any_bytes(rng, n if "c" in given else 1, types[1]) if set(given) & set("c1") else None
     bias = rng.integers(-(2**31), 2**31, n, np.int32) if "b" in given else None
     # So that scaled sums cover the bytes and go beyond.
     size = 300 / (127 * 127 * max(k, 1) ** 0.5)
@@ -76,8 +76,8 @@ def _case(
 def _random(rng: np.random.Generator) -> Case:
     m, n, k = (int(10 ** rng.uniform(0, 2.2)) for _ in range(3))
     given = "".join(letter for letter in "rc1bsSR" if rng.random() < 0.4)
-    types = _BYTES[rng.integers(2)], _BYTES[rng.integers(2)]
-    dtype = _OUTPUTS[rng.integers(4)]
+    types = BYTES[rng.integers(2)], BYTES[rng.integers(2)]
+    dtype = OUTPUTS[rng.integers(4)]
     limits = np.iinfo(np.dtype(dtype)) if np.dtype(dtype).itemsize == 1 else None
     zero_point = int(rng.integers(limits.min, limits.max, endpoint=True)) if limits else 0
     return _case("edge", (m, n, k), types, given, dtype, zero_point)
