@@ -120,7 +120,6 @@ SHIM_MEMORY(float, )
 SHIM_SPACES(SHIM_LOAD_HALF, , )
 #define SHIM_STORE_HALF(T, n, space)                                                                                   \
   SHIM void vstore_half(const float v, const size_t i, space half *p) { __builtin_store_halff(v, p + i); }             \
-  SHIM void vstore_half_rte(const float v, const size_t i, space half *p) { __builtin_store_halff(v, p + i); }         \
   SHIM void vstore_half2(const float2 v, const size_t i, space half *p) {                                              \
     vstore_half(v.x, 2 * i, p), vstore_half(v.y, 2 * i + 1, p);                                                        \
   }                                                                                                                    \
@@ -129,7 +128,12 @@ SHIM_SPACES(SHIM_LOAD_HALF, , )
   }                                                                                                                    \
   SHIM void vstore_half8(const float8 v, const size_t i, space half *p) {                                              \
     vstore_half4(v.lo, 2 * i, p), vstore_half4(v.hi, 2 * i + 1, p);                                                    \
-  }
+  }                                                                                                                    \
+  /* The card's own conversion rounds to the nearest, ties to even, too. */                                            \
+  SHIM void vstore_half_rte(const float v, const size_t i, space half *p) { vstore_half(v, i, p); }                    \
+  SHIM void vstore_half2_rte(const float2 v, const size_t i, space half *p) { vstore_half2(v, i, p); }                 \
+  SHIM void vstore_half4_rte(const float4 v, const size_t i, space half *p) { vstore_half4(v, i, p); }                 \
+  SHIM void vstore_half8_rte(const float8 v, const size_t i, space half *p) { vstore_half8(v, i, p); }
 SHIM_WRITABLE(SHIM_STORE_HALF, , )
 
 #define SHIM_ATOMICS(T, space)                                                                                         \

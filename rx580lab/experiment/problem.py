@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rx580lab import ops
 from rx580lab.errors import InputError
 from rx580lab.selftest.case import suite
 
-__all__ = ["parse_shape"]
+__all__ = ["parse_shape", "shape_text"]
 
 
 def parse_shape(op: str, text: str | None = None) -> dict[str, int]:
@@ -36,6 +38,14 @@ def parse_shape(op: str, text: str | None = None) -> dict[str, int]:
     if set(found) - set(sizes) or any(value is None for value in sizes.values()):
         raise InputError("bench", wanted)
     return {name: value for name, value in sizes.items() if value is not None}
+
+
+def shape_text(op: str, sizes: Mapping[str, int]) -> str:
+    """The shortest text that ``parse_shape`` reads as these sizes: those that have their default are left out."""
+    letters = suite(op).bench.letters
+    asked = "x".join(str(sizes[name]) for name, default in letters.items() if default is None)
+    named = (f"{name}={sizes[name]}" for name, default in letters.items() if default not in (None, sizes[name]))
+    return " ".join([asked, *named]).strip()
 
 
 def _size(text: str | None, default: int | None) -> int | None:

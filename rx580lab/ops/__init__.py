@@ -16,7 +16,7 @@ from rx580lab.ops.conv_i8_i8 import conv_i8_i8
 from rx580lab.ops.copy import copy
 from rx580lab.ops.expand import expand
 from rx580lab.ops.fma_peak import fma_peak
-from rx580lab.ops.gemm import gemm
+from rx580lab.ops.gemm import PackedB, gemm, pack_b
 from rx580lab.ops.gemm_i8_i8 import gemm_i8_i8
 from rx580lab.ops.layernorm import layernorm
 from rx580lab.ops.pad import pad
@@ -56,6 +56,7 @@ __all__ = [
     "Constraint",
     "Cost",
     "OpSpec",
+    "PackedB",
     "Plan",
     "Template",
     "attention",
@@ -69,6 +70,7 @@ __all__ = [
     "gemm",
     "gemm_i8_i8",
     "layernorm",
+    "pack_b",
     "pad",
     "pool",
     "rmsnorm",

@@ -26,8 +26,9 @@ def unavailable(_device: Device) -> str | None:
 
 def entrant(device: Device, op: str, inputs: Inputs, keywords: Keywords = NONE) -> Entrant:
     """``np.matmul(a, b, out=c)``. Its threads follow OPENBLAS_NUM_THREADS, which must be set before numpy loads."""
-    a, b = checked_matrices("openblas", op, OPS, unavailable(device), inputs, keywords)
-    out = poison((a.shape[0], b.shape[1]), np.float32)
+    a, b = checked_matrices("openblas", op, OPS, unavailable(device), inputs, keywords, views=True)
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    out = poison((*batch, a.shape[-2], b.shape[-1]), np.float32)
     blank = out.copy()
     library = _library() or {}
     what = f"OpenBLAS {library.get('version')}, {library.get('architecture')} kernels"

@@ -16,7 +16,7 @@ from rx580lab import ops
 from rx580lab.compile import kernels_dir
 from rx580lab.device import DeviceInfo
 from rx580lab.errors import LabError
-from rx580lab.experiment.problem import parse_shape
+from rx580lab.experiment.problem import parse_shape, shape_text
 from rx580lab.measure.roofs import ROOF_OPS
 from rx580lab.ops import Template
 from rx580lab.report.quantities import interval
@@ -267,7 +267,7 @@ class _Explorer:
 
     def _remember(self, template: Template, answer: Answer, edited: bool) -> None:
         macros = " ".join(f"{name}={answer.params[name]}" for name in self._macros if name in answer.params) or "none"
-        shape = "x".join(map(str, answer.shape.values()))
+        shape = shape_text(self.spec.name, answer.shape)
         name = template.name + (", edited" if edited else "")
         time = "missing" if answer.median is None else interval(answer.median, "ns")
         self._n_attempts += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,13 @@ from hypothesis import strategies as st
 import rx580lab as rx
 from rx580lab.device import Device
 from rx580lab.errors import DtypeError, InputError, LimitExceeded, ShapeError
-from rx580lab.ops.gemm import SPEC, gemm, plan
+from rx580lab.ops.epilogue import Epilogue
+from rx580lab.ops.gemm import SPEC, PackedB, gemm, pack_b, plan
 from rx580lab.reference import compare, is_sentinel, poison
 from rx580lab.reference.gemm import gemm as oracle
 from rx580lab.reference.gemm import gemm_tolerance
+from rx580lab.selftest import cases, prepare
+from rx580lab.selftest.check import stand_up
 from tests.ops.sweep import sweep
 from tests.requirements import require
 
@@ -36,29 +40,50 @@ def assert_right(got: Matrix, a: Matrix, b: Matrix) -> None:
     assert outcome.ok, outcome.reason
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
-def test_cases(pocl: Device, template: str) -> None:
-    assert sweep(pocl, "gemm", template) >= 15
+@pytest.mark.parametrize(
+    ("template", "n_cases"), [("plain", 33), ("gpu", 33), ("cpu", 33), ("cpu_inplace", 33), ("cpu_skinny", 24)]
+)
+def test_cases(pocl: Device, template: str, n_cases: int) -> None:
+    assert sweep(pocl, "gemm", template) == n_cases
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_large_cases(pocl: Device, template: str) -> None:
-    assert sweep(pocl, "gemm", template, tiers=("large",)) >= 1
+    assert sweep(pocl, "gemm", template, tiers=("large",)) >= 2
 
 
+# The gpu template is built for each transposition, so that a tiling is tried on one of them.
 @pytest.mark.parametrize(
-    ("template", "params"),
+    ("template", "params", "transpositions"),
     [
-        ("cpu", {"PER_ITEM_M": 4, "TILE_M": 24, "TILE_N": 32, "TILE_K": 64, "USE_LDS": 1}),
-        ("cpu", {"TILE_M": 12, "TILE_N": 16, "TILE_K": 24, "UNROLL_K": 8, "USE_LDS": 1}),
-        ("cpu", {"PER_ITEM_M": 4, "TILE_M": 24, "TILE_N": 256, "TILE_K": 256, "UNROLL_K": 2, "USE_LDS": 0}),
-        ("cpu_skinny", {"TILE_M": 8, "TILE_N": 64, "TILE_K": 32}),
-        ("gpu", {"WG_X": 8, "WG_Y": 8, "PER_ITEM_M": 8, "PER_ITEM_N": 8}),
-        ("gpu", {"WG_X": 8, "WG_Y": 16, "PER_ITEM_M": 4, "PER_ITEM_N": 8, "TILE_K": 32}),
+        ("cpu", {"PER_ITEM_M": 4, "TILE_M": 24, "TILE_N": 32, "TILE_K": 64, "USE_LDS": 1}, "01"),
+        ("cpu", {"TILE_M": 12, "TILE_N": 16, "TILE_K": 24, "UNROLL_K": 8, "USE_LDS": 1}, "01"),
+        ("cpu_inplace", {"PER_ITEM_M": 4, "TILE_M": 24, "TILE_N": 16, "TILE_K": 32, "USE_LDS": 1}, "01"),
+        ("cpu_skinny", {"TILE_M": 8, "TILE_N": 64, "TILE_K": 32}, "01"),
+        ("gpu", {"WG_X": 8, "WG_Y": 8, "PER_ITEM_M": 8, "PER_ITEM_N": 8}, "0"),
+        ("gpu", {"WG_X": 8, "WG_Y": 16, "PER_ITEM_M": 4, "PER_ITEM_N": 8, "TILE_K": 32}, "1"),
     ],
 )
-def test_parameters_change_nothing(pocl: Device, template: str, params: dict[str, int]) -> None:
-    assert sweep(pocl, "gemm", template, params) >= 15
+def test_parameters_change_nothing(pocl: Device, template: str, params: dict[str, int], transpositions: str) -> None:
+    n_checked = 0
+    for case in cases("gemm", ("small", "edge")):
+        prepared = prepare("gemm", case)
+        kinds = {str(prepared.shape[name]) for name in ("transpose_a", "transpose_b")}
+        alike = len(transpositions) == 2 or kinds == {transpositions}
+        # Element types and activations are those of test_cases; here it is about tiles.
+        if alike and not prepared.shape["half"] and SPEC.template(template).applies(pocl, prepared.shape) is None:
+            outcome = stand_up(pocl, template, prepared, params=params).judge()
+            assert outcome.ok, f"{template} {params} on {case.name}: {outcome.reason}"
+            n_checked += 1
+    assert n_checked >= (2 if transpositions == "1" else 20)
+
+
+def test_any_tiles_in_place_of_rows(pocl: Device) -> None:
+    """USE_LDS = 0 with transposed A, which no default chooses."""
+    a, b = matrices(40, 50, 30)
+    for template in ("cpu", "cpu_inplace"):
+        got = gemm(pocl, a.T.copy(), b, transpose_a=True, template=template, params={"USE_LDS": 0, "TILE_K": 16})
+        assert_right(got, a, b)
 
 
 @settings(deadline=None, max_examples=60)
@@ -68,6 +93,102 @@ def test_any_sizes(pocl: Device, m: int, n: int, k: int, template: str, seed: in
     got = gemm(pocl, a, b, template=template)
     assert got.shape == (m, n)
     assert_right(got, a, b)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Batch axes of A and B that broadcast: each of any number, any of them 1."""
+    full = draw(st.lists(st.integers(0, 3), max_size=4))
+    sides = []
+    for _ in "ab":
+        kept = full[draw(st.integers(0, len(full))) :]
+        sides.append(tuple(1 if draw(st.booleans()) else n for n in kept))
+    return sides[0], sides[1]
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    batches(),
+    st.tuples(*[st.integers(0, 20)] * 3),
+    st.tuples(*[st.booleans()] * 4),
+    st.sampled_from([*TEMPLATES, None]),
+)
+def test_any_batch_as_numpy_broadcasts_it(
+    pocl: Device,
+    batch: tuple[tuple[int, ...], tuple[int, ...]],
+    lengths: tuple[int, int, int],
+    switches: tuple[bool, bool, bool, bool],
+    template: str | None,
+) -> None:
+    (m, n, k), (transpose_a, transpose_b, with_bias, with_residual) = lengths, switches
+    rng = np.random.default_rng(sum(lengths))
+    a = rng.standard_normal((*batch[0], *((k, m) if transpose_a else (m, k))), dtype=np.float32)
+    b = rng.standard_normal((*batch[1], *((n, k) if transpose_b else (k, n))), dtype=np.float32)
+    wanted = (*np.broadcast_shapes(*batch), m, n)
+    bias = rng.standard_normal(n, dtype=np.float32) if with_bias else None
+    residual = rng.standard_normal(wanted, dtype=np.float32) if with_residual else None
+    turned: dict[str, Any] = {"transpose_a": transpose_a, "transpose_b": transpose_b}
+    if template == "cpu_skinny" and transpose_b:
+        template = None
+    got = gemm(pocl, a, b, bias, residual, **turned, alpha=0.75, template=template)
+    assert got.shape == wanted
+    expected = oracle(a, b, bias, residual, **turned, alpha=0.75)
+    outcome = compare(got, expected, gemm_tolerance(a, b, bias, residual, **turned, alpha=0.75))
+    assert outcome.ok, outcome.reason
+
+
+def test_what_attention_asks_of_it(pocl: Device) -> None:
+    """Grouped queries: keys and values of two heads serve six, and are read where they are."""
+    rng = np.random.default_rng(7)
+    q = rng.standard_normal((2, 2, 3, 20, 16), dtype=np.float32)
+    k, v = (rng.standard_normal((2, 2, 1, 33, 16), dtype=np.float32) for _ in range(2))
+    scores = gemm(pocl, pocl.upload(q), pocl.upload(k), transpose_b=True, alpha=0.25)
+    assert scores.shape == (2, 2, 3, 20, 33)
+    np.testing.assert_allclose(scores.download(), 0.25 * q @ k.swapaxes(-1, -2), atol=1e-5)
+    np.testing.assert_allclose(gemm(pocl, scores, pocl.upload(v)).download(), scores.download() @ v, atol=1e-4)
+
+
+def test_a_batch_of_rows_is_one_product() -> None:
+    a, b = np.ones((4, 5, 6), np.float32), np.ones((6, 32), np.float32)
+    shape = SPEC.shape(a, b)
+    assert (shape["M"], shape["B"]) == (20, 1)
+    assert SPEC.shape(a, b, transpose_a=False, transpose_b=False)["A"] == 1
+    assert SPEC.shape(a.swapaxes(1, 2), b, transpose_a=True)["B"] == 4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_packed_weights(pocl: Device, dtype: type[np.floating[Any]]) -> None:
+    a, b = (one.astype(dtype) for one in matrices(21, 35, 40))
+    expected, bound = oracle(a, b), gemm_tolerance(a, b)
+    for packed in (pack_b(pocl, b), pack_b(pocl, b.T, transpose_b=True)):
+        assert isinstance(packed, PackedB)
+        assert (packed.shape, packed.ndim, packed.size) == ((40, 35), 2, 1400)
+        assert packed.dtype == dtype
+        planned = plan(pocl, a, packed)
+        assert (planned.template, len(planned.launches)) == ("cpu", 1)
+        assert compare(planned.run().download(), expected, bound, dtype=np.dtype(dtype)).ok
+        assert compare(gemm(pocl, a, packed), expected, bound, dtype=np.dtype(dtype)).ok
+    with pytest.raises(InputError, match="b is packed, in the order of the cpu template"):
+        plan(pocl, a, packed, template="gpu")
+    with pytest.raises(InputError, match="transpose_b and constant_b are for pack_b"):
+        plan(pocl, a, packed, transpose_b=True)
+
+
+def test_packed_weights_may_be_batched_and_empty(pocl: Device) -> None:
+    a, b = np.ones((3, 1, 2, 4), np.float32), np.ones((5, 4, 17), np.float32)
+    np.testing.assert_array_equal(gemm(pocl, a, pack_b(pocl, b)), np.full((3, 5, 2, 17), 4))
+    assert gemm(pocl, np.ones((2, 0), np.float32), pack_b(pocl, np.ones((0, 3), np.float32))).tolist() == [[0] * 3] * 2
+    with pytest.raises(ShapeError, match=r"expected b of shape \(..., K, N\), got \(4,\)"):
+        pack_b(pocl, np.ones(4, np.float32))
+
+
+def test_constant_weights_are_packed_once(pocl: Device) -> None:
+    a, b = matrices(70, 40, 30)
+    right = pocl.upload(b)
+    planned = plan(pocl, a, right, constant_b=True)
+    assert (planned.template, len(planned.launches)) == ("cpu", 1)
+    right.write(np.zeros_like(b))
+    assert_right(planned.run().download(), a, b)
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -123,18 +244,34 @@ def test_kinds_of_arrays(pocl: Device) -> None:
 
 def test_refusals(pocl: Device) -> None:
     a, b = matrices(4, 4, 4)
-    with pytest.raises(ShapeError, match=r"\[gemm\] expected b of shape \(K, N\) with K = 4 .*got \(3, 4\)"):
+    with pytest.raises(ShapeError, match=r"\[gemm\] expected b of shape \(..., K, N\) with K = 4 .*got \(3, 4\)"):
         gemm(pocl, a, b[:3])
-    with pytest.raises(ShapeError, match=r"expected a of shape \(M, K\), got \(16,\)"):
+    with pytest.raises(ShapeError, match=r"\(..., N, K\) with K = 2 as in a \(2, 4\) transposed, got \(4, 4\)"):
+        gemm(pocl, a[:2], b, transpose_a=True, transpose_b=True)
+    with pytest.raises(ShapeError, match=r"expected a of shape \(..., M, K\), got \(16,\)"):
         gemm(pocl, a.ravel(), b)
+    with pytest.raises(ShapeError, match=r"expected batch axes that broadcast, got \(2,\) of a and \(3,\) of b"):
+        gemm(pocl, np.stack([a] * 2), np.stack([b] * 3))
+    with pytest.raises(ShapeError, match=r"expected bias of shape \(N,\) = \(4,\), got \(1,\)"):
+        gemm(pocl, a, b, np.ones(1, np.float32))
+    with pytest.raises(ShapeError, match=r"expected residual of shape \(2, 4, 4\), as the result, got \(4, 4\)"):
+        gemm(pocl, np.stack([a] * 2), b, None, a)
+    with pytest.raises(DtypeError, match="expected b of float32, as a is, got float16"):
+        gemm(pocl, a, b.astype(np.float16))
+    with pytest.raises(InputError, match="expected USE_LDS = 1 for fp16"):
+        gemm(pocl, a.astype(np.float16), b.astype(np.float16), template="cpu", params={"USE_LDS": 0})
+    with pytest.raises(InputError, match="it reads b row by row, and b is transposed"):
+        gemm(pocl, a, b, transpose_b=True, template="cpu_skinny")
+    with pytest.raises(InputError, match="expected an activation among"):
+        gemm(pocl, a, b, epilogue=Epilogue("sofmax"))
     with pytest.raises(ShapeError, match="expected out of shape"):
         gemm(pocl, a, b, out=pocl.empty((4, 5)))
-    with pytest.raises(DtypeError, match="expected b of float32, got float64"):
+    with pytest.raises(DtypeError, match="expected b of float32 or float16, got float64"):
         gemm(pocl, a, b.astype(np.float64))
     held = pocl.upload(a)
     with pytest.raises(InputError, match="expected out apart from a and b"):
         gemm(pocl, held, b, out=held)
-    with pytest.raises(InputError, match="expected a template among plain, gpu, cpu, cpu_skinny, got 'tpu'"):
+    with pytest.raises(InputError, match="among plain, gpu, cpu, cpu_inplace, cpu_skinny, got 'tpu'"):
         gemm(pocl, a, b, template="tpu")
     with pytest.raises(InputError, match="expected parameters among"):
         gemm(pocl, a, b, template="cpu", params={"WG_X": 16})
@@ -154,6 +291,7 @@ def test_refusals(pocl: Device) -> None:
         ("cpu", {"TILE_K": 30}, "whole turns"),
         ("cpu", {"USE_LDS": 2}, "a switch"),
         ("cpu", {"USE_LDS": 1, "TILE_M": 192, "TILE_K": 1024}, "512 KiB"),
+        ("cpu_inplace", {"USE_LDS": 1, "TILE_M": 246}, "512 KiB"),
         ("cpu_skinny", {"TILE_M": 0}, "rows"),
         ("cpu_skinny", {"TILE_N": 8}, "whole vectors"),
         ("cpu_skinny", {"TILE_K": 6}, "four rows"),
@@ -168,22 +306,28 @@ def test_illegal_parameters_are_refused_with_the_reason(
 
 
 def test_choice(pocl: Device) -> None:
-    assert plan(pocl, *matrices(33, 16, 8)).template == "cpu"
-    assert plan(pocl, *matrices(32, 16, 8)).template == "cpu_skinny"
-    assert plan(pocl, *matrices(32, 15, 8)).template == "cpu"
-    deep = plan(pocl, *matrices(40, 40, 1025)).params
+    assert plan(pocl, *matrices(385, 16, 8)).template == "cpu"
+    assert plan(pocl, *matrices(384, 16, 8)).template == "cpu_inplace"
+    assert plan(pocl, *matrices(25, 16, 8)).template == "cpu_inplace"
+    assert plan(pocl, *matrices(24, 16, 8)).template == "cpu_skinny"
+    assert plan(pocl, *matrices(24, 15, 8)).template == "cpu_inplace"
+    assert plan(pocl, *matrices(24, 16, 16), transpose_b=True).template == "cpu_inplace"
+    deep = plan(pocl, *matrices(400, 40, 1025)).params
     assert (deep["USE_LDS"], deep["TILE_K"]) == (1, 512)
-    shallow = plan(pocl, *matrices(40, 40, 1024)).params
+    shallow = plan(pocl, *matrices(400, 40, 1024)).params
     assert (shallow["USE_LDS"], shallow["TILE_K"]) == (0, 1024)
-    chosen = plan(pocl, *matrices(40, 40, 1025), params={"TILE_M": 12, "TILE_K": 64}).params
+    chosen = plan(pocl, *matrices(400, 40, 1025), params={"TILE_M": 12, "TILE_K": 64}).params
     assert (chosen["TILE_M"], chosen["TILE_K"], chosen["USE_LDS"]) == (12, 64, 1)
 
 
 def test_holds_to_the_card_s_limits() -> None:
     card = rx.open_device("pocl", limits="rx580")
+    a, b = matrices(50, 70, 1100)
     for template in TEMPLATES:
-        a, b = matrices(50, 70, 1100)
         assert_right(gemm(card, a, b, template=template), a, b)
+        assert_right(gemm(card, a.T.copy(), b, transpose_a=True, template=template), a, b)
+    with pytest.raises(LimitExceeded, match="bytes of local memory a group"):
+        gemm(card, a, b, template="cpu_inplace", params={"TILE_K": 1024})
     narrow = rx.open_device("pocl", limits=rx.Limits(work_group=64))
     fitted = plan(narrow, *matrices(50, 70, 30), template="gpu")
     assert (fitted.params["WG_X"], fitted.params["WG_Y"]) == (8, 8)
@@ -199,7 +343,11 @@ def test_spec_describes_what_can_run() -> None:
         assert template.checked(None) == dict(template.default)
         for name, value in template.default.items():
             assert value in template.space[name]
-    assert (SPEC.cost({"M": 2, "N": 3, "K": 5}).bytes, SPEC.cost({"M": 2, "N": 3, "K": 5}).flop) == (124, 60)
+    a, b = matrices(2, 3, 5)
+    cost = SPEC.cost(SPEC.shape(a, b))
+    assert (cost.bytes, cost.flop) == (124, 60)
+    shape = SPEC.shape(np.stack([a] * 4).astype(np.float16), b[None].astype(np.float16), b[0], transpose_b=False)
+    assert (SPEC.cost(shape).bytes, SPEC.cost(shape).flop) == (2 * (40 + 15 + 24 + 3), 240)
 
 
 LLVMPIPE = """
@@ -214,7 +362,7 @@ device = rx.open_device("rusticl")
 rng = np.random.default_rng(0)
 a, b = rng.standard_normal((32, 1030), dtype=np.float32), rng.standard_normal((1030, 48), dtype=np.float32)
 assert plan(device, a, b).template == "gpu"
-for template in ("gpu", "cpu", "cpu_skinny"):
+for template in ("gpu", "cpu_skinny"):
     got = plan(device, a, b, template=template).run().download()
     outcome = compare(got, gemm(a, b), gemm_tolerance(a, b))
     assert outcome.ok, (template, outcome.reason)

@@ -71,6 +71,7 @@ def test_memory_and_atomics() -> None:
     moves = [f"vstore{n}(vload{n}(i, (__global {t} *)p), i, ({s} {t} *){a});"
              for t in TYPES for n in (2, 4, 8, 16) for s, a in (("__global", "p"), ("__local", "t"))]  # fmt: skip
     halves = [f"vstore_half{n}(vload_half{n}(i, (__global half *)p), i, (__global half *)p);" for n in ("", 2, 4, 8)]
+    halves += [one.replace("(vload", "_rte(vload") for one in halves]
     one = ["sub", "min", "max", "and", "or", "xchg", "add"]
     atomics = [f"atomic_{name}(({s} {t} *){a}, 3);"
                for name in one for t in ("int", "uint") for s, a in (("__global", "p"), ("__local", "t"))]  # fmt: skip

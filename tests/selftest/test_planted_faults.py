@@ -54,15 +54,19 @@ FAULTS = [
         "exp_and_sum(x, out, 0.0f, n_cols)", "softmax", frozenset({"cpu"}), "around 1000, -1000 and 0",
     ),
     Fault(
-        "wrong leading dimension", "gemm.cl", "a += row * K;", "a += row * N;", "gemm", frozenset({"plain"}), "",
+        "wrong leading dimension", "gemm.cl", "row : row * K", "row : row * N", "gemm", frozenset({"plain"}), "",
     ),
     Fault(
-        "wrong leading dimension", "gemm_gpu.cl", "a + (size_t)row * K", "a + (size_t)row * N", "gemm",
+        "wrong leading dimension", "gemm_gpu.cl", "across * K + depth", "across * length + depth", "gemm",
         frozenset({"gpu"}), "",
     ),
     Fault(
-        "wrong leading dimension", "gemm_cpu.cl", "from += N, to += NR", "from += K, to += NR", "gemm",
-        frozenset({"cpu"}), "",
+        "wrong leading dimension", "include/panel.h", "++k, b += n, to += NR", "++k, b += NR, to += NR", "gemm",
+        frozenset({"cpu", "cpu_inplace"}), "",
+    ),
+    Fault(
+        "wrong leading dimension", "gemm_cpu_skinny.cl", "from = b + (size_t)(k0 + k) * N",
+        "from = b + (size_t)(k0 + k) * K", "gemm", frozenset({"cpu_skinny"}), "",
     ),
 ]  # fmt: skip
 
