@@ -15,6 +15,7 @@ from rx580lab.ops.conv import conv
 from rx580lab.ops.conv_i8_i8 import conv_i8_i8
 from rx580lab.ops.copy import copy
 from rx580lab.ops.expand import expand
+from rx580lab.ops.elementwise import elementwise
 from rx580lab.ops.fma_peak import fma_peak
 from rx580lab.ops.gemm import PackedB, gemm, pack_b
 from rx580lab.ops.gemm_i8_i8 import gemm_i8_i8
@@ -49,6 +50,7 @@ NAMES = (
     "pool",
     "pad",
     "attention",
+    "elementwise",
 )
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "conv_i8_i8",
     "copy",
     "expand",
+    "elementwise",
     "fma_peak",
     "gemm",
     "gemm_i8_i8",

@@ -140,8 +140,9 @@ def _checked_tolerance(tolerance: float | AnyArray, expected: AnyArray) -> npt.N
 
 
 def _as_float(values: AnyArray) -> npt.NDArray[np.float64]:
-    # bool, integers up to 32 bits and float16/32 are exact in float64.
-    return np.asarray(values, dtype=np.float64)
+    # bool, integers up to 32 bits and float16/32 are exact in float64. A bool is its byte: 0 or 1, and nothing else.
+    whole = np.ascontiguousarray(values).view(np.uint8).reshape(values.shape) if values.dtype == np.bool_ else values
+    return np.asarray(whole, dtype=np.float64)
 
 
 def _finite_fault(got: AnyArray, expected: AnyArray, wanted: np.dtype[Any]) -> str | None:

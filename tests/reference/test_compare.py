@@ -149,3 +149,19 @@ def test_a_planted_error_is_always_found(values: list[float], where: int, step: 
     if np.isfinite(got[index]) and planted[index] == got[index]:
         return  # the step is below half a unit in the last place
     assert not compare(planted, expected, 0.0).ok
+
+
+def test_64_bit_integers_are_compared_exactly() -> None:
+    expected = np.array([2**62, -(2**62), 2**53 + 1], np.int64)
+    assert compare(expected.copy(), expected, 0).ok
+    outcome = compare(expected + np.array([0, 1, 0]), expected, 0)
+    assert not outcome.ok
+    assert outcome.max_abs_error == 1
+    assert not compare(np.array([2**64 - 1], np.uint64), np.array([2**64 - 2], np.uint64), 0).ok
+
+
+def test_a_bool_is_a_byte_of_0_or_1() -> None:
+    expected = np.array([True, False, True])
+    assert compare(expected.copy(), expected, 0).ok
+    assert not compare(~expected, expected, 0).ok
+    assert not compare(np.array([1, 0, 0xFF], np.uint8).view(np.bool_), expected, 0).ok
