@@ -48,10 +48,12 @@ enum function {
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
+// TRUTH: a comparison as bool. alpha is 1 there, an argument: from a constant LLVM makes an extension of one-bit vectors,
+// which Oclgrind extends by their sign.
 #if VEC == 1
 #define WIDE(type) type
 #define CONVERT(v, type) ((type)(v))
-#define TRUTH(mask) ((uchar)((mask) ? 1 : 0))
+#define TRUTH(mask) ((mask) ? (uchar)alpha : (uchar)0)
 #else
 #define WIDE(type) JOIN(type, VEC)
 #ifndef __has_builtin
@@ -62,7 +64,7 @@ enum function {
 #else
 #define CONVERT(v, type) JOIN(convert_, WIDE(type))(v)
 #endif
-#define TRUTH(mask) (CONVERT(mask, uchar) & (uchar)(1)) // a true lane is -1
+#define TRUTH(mask) (CONVERT(mask, char) ? (WIDE(uchar))((uchar)alpha) : (WIDE(uchar))(0))
 #endif
 // One of activation.h's functions, of VEC values.
 #define OF(name) JOIN(name##_, VEC)

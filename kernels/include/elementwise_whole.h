@@ -17,7 +17,7 @@ typedef a_value whole;
 #define ONE ((whole)(1))
 #define NEGATED(v) WRAPPED((UNSIGNED(ZERO) - UNSIGNED(v)))
 
-INLINE whole quotient_of(const whole a, const whole b) {
+static whole quotient_of(const whole a, const whole b) {
 #if SIGNED
   const whole safe = ((b == ZERO) | (b == (whole)(-1))) ? ONE : b;
   const whole value = a / safe;
@@ -45,10 +45,15 @@ INLINE whole modulo_of(const whole a, const whole b) {
 #endif
 }
 
+INLINE whole sign_of(const whole a) { return a > ZERO ? ONE : a < ZERO ? (whole)(-1) : ZERO; }
+
+// Not as a choice between a and -a: LLVM makes an intrinsic of that which Oclgrind does not know.
+INLINE whole absolute_of(const whole a) { return WRAPPED(UNSIGNED(a) * UNSIGNED(sign_of(a))); }
+
 #define FUNCTIONS(CASE)                                                                                                \
   CASE(NEG, NEGATED(a))                                                                                                \
-  CASE(ABS, a < ZERO ? NEGATED(a) : a)                                                                                 \
-  CASE(SIGN, a > ZERO ? ONE : a < ZERO ? (whole)(-1) : ZERO)                                                           \
+  CASE(ABS, absolute_of(a))                                                                                            \
+  CASE(SIGN, sign_of(a))                                                                                               \
   CASE(RELU, a < ZERO ? ZERO : a)                                                                                      \
   CASE(NOT, a ^ ONE)                                                                                                   \
   CASE(BITWISE_NOT, ~a)                                                                                                \
@@ -62,7 +67,7 @@ INLINE whole modulo_of(const whole a, const whole b) {
   CASE(FMOD, remainder_of(a, b))                                                                                       \
   CASE(AND, a & b)                                                                                                     \
   CASE(OR, a | b)                                                                                                      \
-  CASE(XOR, a ^ b) \
+  CASE(XOR, a ^ b)                                                                                                     \
   CASE(CLIP, (a < b ? b : a) > c ? c : (a < b ? b : a))
 
 #endif

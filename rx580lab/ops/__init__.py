@@ -14,8 +14,8 @@ from rx580lab.ops.concat import concat
 from rx580lab.ops.conv import conv
 from rx580lab.ops.conv_i8_i8 import conv_i8_i8
 from rx580lab.ops.copy import copy
-from rx580lab.ops.expand import expand
 from rx580lab.ops.elementwise import elementwise
+from rx580lab.ops.expand import expand
 from rx580lab.ops.fma_peak import fma_peak
 from rx580lab.ops.gemm import PackedB, gemm, pack_b
 from rx580lab.ops.gemm_i8_i8 import gemm_i8_i8
@@ -67,8 +67,8 @@ __all__ = [
     "conv",
     "conv_i8_i8",
     "copy",
-    "expand",
     "elementwise",
+    "expand",
     "fma_peak",
     "gemm",
     "gemm_i8_i8",

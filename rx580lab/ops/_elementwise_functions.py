@@ -38,7 +38,7 @@ class Function:
 
 def _table() -> Mapping[str, Function]:
     with_wholes = {"neg", "abs", "sign", "relu"}
-    own = ("neg", "abs", "exp", "log", "sqrt", "reciprocal", "floor", "ceil", "round", "sign", "erf")
+    own: tuple[str, ...] = ("neg", "abs", "exp", "log", "sqrt", "reciprocal", "floor", "ceil", "round", "sign", "erf")
     own += (*(name for name in ACTIVATIONS if name != "clip"), "clip_scalar", "thresholded_relu")
     calls = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
     ordered = ("less", "less_or_equal", "greater", "greater_or_equal")
@@ -124,7 +124,7 @@ def parameters(function: Function, alpha: float | None, beta: float | None) -> t
         return np.float32(1.0 if alpha is None else alpha), np.float32(0)
     if alpha is not None or beta is not None:
         raise InputError("elementwise", f"expected neither alpha nor beta for {name}: it has none")
-    return np.float32(0), np.float32(0)
+    return np.float32(function.truth), np.float32(0)  # alpha is then what true is in memory
 
 
 def result_dtype(function: Function, dtype: np.dtype[Any], to: Any) -> np.dtype[Any]:
@@ -132,10 +132,11 @@ def result_dtype(function: Function, dtype: np.dtype[Any], to: Any) -> np.dtype[
     if function.name != "cast":
         if to is not None:
             raise InputError("elementwise", f"expected no target type for {function.name}, got {to!r}")
-        return np.dtype(np.bool_) if function.truth else dtype
+        return np.dtype(np.bool_) if function.truth else np.dtype(dtype)
     if to is None or str(np.dtype(to)) not in CAST_CODES:
         raise DtypeError("elementwise", f"expected a target type among {', '.join(CAST_CODES)}, got {to!r}")
-    return np.dtype(to)
+    target: np.dtype[Any] = np.dtype(to)
+    return target
 
 
 def uses_calls(function: Function, dtype: np.dtype[Any]) -> bool:

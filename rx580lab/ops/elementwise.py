@@ -144,7 +144,8 @@ def _operands(device: Device, function: Function, arrays: Sequence[Operand | Non
     dtype = next(one for one in reversed(arrays) if one is not None).dtype
     if function.name == "clip":
         ends = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-        arrays = [given if given is not None else np.array(end, dtype) for given, end in zip(arrays, (0, *ends))]
+        bounds = zip(arrays[1:], ends, strict=True)
+        arrays = [arrays[0], *(given if given is not None else np.array(end, dtype) for given, end in bounds)]
     return [
         as_array(device, "elementwise", name, one, one.dtype)
         for name, one in zip("abc", arrays, strict=False)
@@ -181,9 +182,9 @@ def _axes(shapes: Sequence[tuple[int, ...]], whole: tuple[int, ...]) -> list[Axi
             continue
         if axes and all(step == before * axes[-1][0] for step, before in zip(steps, axes[-1][1:], strict=True)):
             length, *inner = axes[-1]
-            axes[-1] = (length * n, *inner)  # type: ignore[assignment]
+            axes[-1] = (length * n, *inner)
         else:
-            axes.append((n, *steps))  # type: ignore[arg-type]
+            axes.append((n, *steps))
     return axes or [(1, 0, 0, 0)]
 
 
@@ -203,6 +204,7 @@ def _launches(
     built = {**macros(function, operands[-1].dtype), **params}
     kernel = load_kernel(device, chosen.source, f"elementwise_{chosen.name}", built)
     sizes: tuple[tuple[int, ...], tuple[int, ...]]
+    counts: tuple[np.uint32, ...]
     if chosen.name == "cpu":
         width, rows = inner[0][0], n // inner[0][0]
         per_item = _rows_per_item(device, min(width, params["TILE"]), rows)
@@ -223,11 +225,7 @@ def _launches(
 
 def _rows_per_item(device: Device, width: int, n_rows: int) -> int:
     """How many runs of ``width`` a work-item takes: enough work, but for each compute unit some."""
-    rows = max(1, min(ceil_div(ITEM_ELEMENTS, width), ceil_div(n_rows, 4 * device.compute_units)))
-    if turn_limit(device) < math.inf:
-        turns = width // 16 + 128  # the ends of a run are copied lane by lane
-        rows = max(1, min(rows, int(turn_limit(device)) // turns))
-    return rows
+    return max(1, min(ceil_div(ITEM_ELEMENTS, width), ceil_div(n_rows, 4 * device.compute_units)))
 
 
 def _cast(device: Device, chosen: Template, params: Params, x: Array, out: Array) -> Launch:
@@ -239,6 +237,8 @@ def _cast(device: Device, chosen: Template, params: Params, x: Array, out: Array
 
 
 def _cpu_applies(device: Device, shape: Shape) -> str | None:
+    if turn_limit(device) < math.inf:
+        return "llvmpipe takes minutes to compile its loops, one for each function"
     if shape["CALLS"]:
         return "the function is one of OpenCL's own, which stays a call for each element"
     return None
@@ -264,7 +264,7 @@ SPEC = OpSpec(
             source="elementwise_cpu",
             space={"TILE": (4096, 16384, 32768), "STREAM_FROM": (2097152, 8388608, 33554432)},
             default={"TILE": 32768, "STREAM_FROM": 8388608},
-            precondition="functions that are not OpenCL's own; work-groups of one that walk runs in vectors",
+            precondition="functions that are not OpenCL's own, no limit on loop turns; work-groups of one walk runs",
             applies=_cpu_applies,
             preferred_class="cpu",
         ),

@@ -48,7 +48,7 @@ _ROUNDING = {
 
 
 def elementwise(
-    *arrays: AnyArray,
+    *arrays: AnyArray | None,
     function: str,
     alpha: float | None = None,
     beta: float | None = None,
@@ -72,7 +72,7 @@ def elementwise(
 
 
 def _float_value(
-    wide: list[AnyArray], arrays: tuple[AnyArray, ...], function: str, alpha: float | None, beta: float | None
+    wide: list[AnyArray], arrays: tuple[AnyArray | None, ...], function: str, alpha: float | None, beta: float | None
 ) -> AnyArray:
     if len(arrays) == 1 and function in _ACTIVATIONS:
         return activated(wide[0], function, alpha, beta)
@@ -87,7 +87,7 @@ def _float_value(
     return _UNARY[function](wide[0]) if len(wide) == 1 else _BINARY[function](wide[0], wide[1])
 
 
-def _clip(given: list[AnyArray], arrays: tuple[AnyArray, ...]) -> AnyArray:
+def _clip(given: list[AnyArray], arrays: tuple[AnyArray | None, ...]) -> AnyArray:
     """The bounds that there are, the upper one last."""
     x, *bounds = given
     low, high = (bounds.pop(0) if one is not None else None for one in arrays[1:])
@@ -95,7 +95,7 @@ def _clip(given: list[AnyArray], arrays: tuple[AnyArray, ...]) -> AnyArray:
     return x if high is None else np.where(x > high, high, x)
 
 
-def _whole_value(given: list[AnyArray], arrays: tuple[AnyArray, ...], function: str) -> AnyArray:
+def _whole_value(given: list[AnyArray], arrays: tuple[AnyArray | None, ...], function: str) -> AnyArray:
     if function == "clip":
         return _clip(given, arrays)
     if function == "relu":
@@ -128,7 +128,7 @@ def _cast(x: AnyArray, to: np.dtype[Any]) -> AnyArray:
 
 
 def elementwise_tolerance(
-    *arrays: AnyArray,
+    *arrays: AnyArray | None,
     function: str,
     alpha: float | None = None,
     beta: float | None = None,
