@@ -8,7 +8,7 @@ Nothing here needs a card, and nothing was run on one: counts are exact for this
 from rx580lab.polaris.checks import CHECKS, Fault
 from rx580lab.polaris.cycles import Mix, Pressure
 from rx580lab.polaris.isa import Resources
-from rx580lab.polaris.kernel_view import NOT_RUN, KernelView, LoopView, view
+from rx580lab.polaris.kernel_view import NOT_RUN, KernelView, KernelViews, LoopView, view
 from rx580lab.polaris.occupancy import Occupancy, occupancy
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "NOT_RUN",
     "Fault",
     "KernelView",
+    "KernelViews",
     "LoopView",
     "Mix",
     "Occupancy",

@@ -19,7 +19,7 @@ from rx580lab.polaris.isa import Loop, Resources, parse_kernel
 from rx580lab.polaris.occupancy import Occupancy, occupancy
 from rx580lab.polaris.toolchain import Compiled, compile_build
 
-__all__ = ["NOT_RUN", "KernelView", "LoopView", "view", "view_kernel"]
+__all__ = ["NOT_RUN", "KernelView", "KernelViews", "LoopView", "view", "view_kernel"]
 
 NOT_RUN = (
     "Compiled and counted only: nothing ran on a card, where a driver compiles by itself and may choose otherwise."

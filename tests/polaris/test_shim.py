@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rx580lab.compile import Build
+from rx580lab.compile import Build, kernel_files
 from rx580lab.compile.build import OPTIONS
 from rx580lab.polaris.checks import faults_of
 from rx580lab.polaris.isa import KernelCode, parse_kernel
@@ -81,6 +81,10 @@ def test_memory_and_atomics() -> None:
         "atomic_dec((__local int *)t);",
     ]
     assert compiled([*moves, *halves, *atomics, *exchange], ", __local char *t")[1] == []
+
+
+def test_no_kernel_includes_it() -> None:
+    assert [path.name for path in kernel_files() if path.suffix == ".cl" and "gfx803_shim" in path.read_text()] == []
 
 
 def test_places_and_barriers() -> None:

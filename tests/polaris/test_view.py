@@ -16,9 +16,8 @@ from rx580lab.compile import Build, expanded_source, load_source
 from rx580lab.compile.build import OPTIONS
 from rx580lab.device import Device
 from rx580lab.errors import InputError
-from rx580lab.polaris import NOT_RUN, occupancy, view
+from rx580lab.polaris import NOT_RUN, KernelView, occupancy, view
 from rx580lab.polaris.builds import PlannedKernel, gpu_templates, planned_kernels
-from rx580lab.polaris.isa import parse_kernel
 from rx580lab.polaris.kernel_view import view_kernel
 from rx580lab.polaris.toolchain import compile_build
 from tests.polaris.test_checks import PLANTED
@@ -36,25 +35,24 @@ def planner() -> Device:
 
 @pytest.mark.parametrize(("op", "template"), TEMPLATES)
 def test_every_kernel_for_the_card_passes_all_checks(op: str, template: str, planner: Device) -> None:
-    views = view(op, [template], device=planner)
-    assert {one.kernel: [str(fault) for fault in one.faults] for one in views if not one.ok} == {}
-    for one in views:
+    for planned in planned_kernels(ops.spec(op), ops.spec(op).template(template), planner):
+        compiled = compile_build(planned.build)
+        one = view_kernel(op, planned, compiled)
+        assert (one.kernel, [str(fault) for fault in one.faults]) == (planned.build.entry, [])
         assert one.occupancy.waves >= 1, one.kernel
         assert one.lds_bytes <= 32768, one.kernel
+        agrees_with_the_compiler(one, compiled.isa)
 
 
-@pytest.mark.parametrize(("op", "template"), TEMPLATES)
-def test_loops_and_wavefronts_are_those_that_the_compiler_counted(op: str, template: str, planner: Device) -> None:
-    """LLVM leaves both in comments, which are not read otherwise; its wavefronts are of the largest group allowed."""
-    for planned in planned_kernels(ops.spec(op), ops.spec(op).template(template), planner):
-        isa = compile_build(planned.build).isa
-        code = parse_kernel(isa, planned.build.entry)
-        found, commented = code.resources, isa[isa.index(f"\n{planned.build.entry}:") :]
-        inner = re.findall(r"^(\.L\w+):(?:(?!^[.\t]).)*=>\s*This Inner Loop Header", _until_end(commented), COMMENTS)
-        assert [loop.label for loop in code.loops] == inner
-        group = found.max_group if found.group is None else math.prod(found.group)
-        waves = occupancy(found.vgprs, found.sgprs, found.lds_bytes, group).waves
-        assert re.findall(r"; Occupancy: (\d+)", commented)[0] == f"{waves:g}"
+def agrees_with_the_compiler(one: KernelView, isa: str) -> None:
+    """LLVM leaves loops and wavefronts in comments that we do not read, the latter for the largest group allowed."""
+    commented = isa[isa.index(f"\n{one.kernel}:") :]
+    inner = re.findall(r"^(\.L\w+):(?:(?!^[.\t]).)*=>\s*This Inner Loop Header", _until_end(commented), COMMENTS)
+    assert [loop.label for loop in one.loops] == inner
+    found = one.resources
+    group = found.max_group if found.group is None else math.prod(found.group)
+    waves = occupancy(found.vgprs, found.sgprs, found.lds_bytes, group).waves
+    assert re.findall(r"; Occupancy: (\d+)", commented)[0] == f"{waves:g}"
 
 
 def _until_end(function: str) -> str:
