@@ -2,9 +2,9 @@
 //
 // Shapes and special values as in softmax.cl; out may be x. Work-groups of one. Two ways:
 //   softmax_cpu   a work-item takes rows_per_item whole rows. From memory: 1 read + 1 write while a row fits into L2;
-//                 the exponentials wait in out for the row's sum.
+//                 the exponentials wait in out for the row's sum. fp16 would round them there: it computes them again.
 //   softmax_cpu_partial, softmax_cpu_write   few long rows: a row is shared by n_segments work-items. 2 reads + 2
-//                 writes, mostly within a cache; one exponential per element.
+//                 writes, mostly within a cache; one exponential per element (fp16: two).
 
 #include "exp.h"
 
@@ -17,7 +17,12 @@
 #define SUM_BLOCK 64
 #endif
 
+#include "lanes.h"
+#include "storage.h"
 #include "stream.h"
+
+#define READ_VEC(p) STREAM_JOIN(READ, VEC)(p)
+#define WRITE_VEC(v, p) STREAM_JOIN(WRITE, VEC)(v, p)
 
 #define DEFINE_EXP_(name, floats, ints) DEFINE_EXP(name, floats, ints)
 DEFINE_EXP_(exp_vec, STREAM_JOIN(float, VEC), STREAM_JOIN(int, VEC))
@@ -25,89 +30,92 @@ DEFINE_EXP(exp_of, float, int)
 
 // As maxps: the second operand when either is NaN. A NaN in x is dropped here; the row's sum meets it again.
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
-static inline float larger(const float a, const float b) { return MAX(a, b); }
-static inline float added(const float a, const float b) { return a + b; }
-
-// One value from all lanes, in chains of four that begin with a constant. Where two lanes meet directly, as in a tree
-// or in halves, clang makes shuffles with undefined lanes, and Oclgrind's uninitialized check crashes on those.
-#define JOIN_4(JOIN, none, a, b, c, d) JOIN(JOIN(JOIN(JOIN(none, a), b), c), d)
-#define JOIN_8(JOIN, none, v)                                                                                          \
-  JOIN(JOIN_4(JOIN, none, (v).s0, (v).s1, (v).s2, (v).s3), JOIN_4(JOIN, none, (v).s4, (v).s5, (v).s6, (v).s7))
-#define JOIN_16(JOIN, none, v)                                                                                         \
-  JOIN(JOIN_8(JOIN, none, v), JOIN(JOIN_4(JOIN, none, (v).s8, (v).s9, (v).sa, (v).sb),                                 \
-                                   JOIN_4(JOIN, none, (v).sc, (v).sd, (v).se, (v).sf)))
 #define JOIN_LANES(JOIN, none, v) STREAM_JOIN(JOIN_, VEC)(JOIN, none, v)
 
-#define LANES_8(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
-#define LANES_16(DO) LANES_8(DO) DO(8) DO(9) DO(a) DO(b) DO(c) DO(d) DO(e) DO(f)
 #define EACH_LANE(DO) STREAM_JOIN(LANES_, VEC)(DO)
 
 // The last n < VEC elements at p, and -infinity in the other lanes, where exp() then gives 0.
-static inline vec load_edge(const __global float *p, const uint n) {
+static inline vec load_edge(const __global stored *p, const uint n) {
   vec v = (vec)(-INFINITY);
 #define LOAD_LANE(k)                                                                                                   \
   if (0x##k < n)                                                                                                       \
-    v.s##k = p[0x##k];
+    v.s##k = READ(p + 0x##k);
   EACH_LANE(LOAD_LANE)
   return v;
 }
 
-static inline void store_edge(const vec v, __global float *p, const uint n) {
+static inline void store_edge(const vec v, __global stored *p, const uint n) {
 #define STORE_LANE(k)                                                                                                  \
   if (0x##k < n)                                                                                                       \
-    p[0x##k] = v.s##k;
+    WRITE(v.s##k, p + 0x##k);
   EACH_LANE(STORE_LANE)
 }
 
-static inline float max_of(const __global float *x, const uint n) {
+static inline float max_of(const __global stored *x, const uint n) {
   vec top = (vec)(-INFINITY), other = top;
   uint i = 0;
   for (; i + 2 * VEC <= n; i += 2 * VEC) {
-    top = MAX(LOAD(x + i), top);
-    other = MAX(LOAD(x + i + VEC), other);
+    top = MAX(READ_VEC(x + i), top);
+    other = MAX(READ_VEC(x + i + VEC), other);
   }
   top = MAX(top, other);
-  float most = JOIN_LANES(larger, -INFINITY, top);
+  float most = JOIN_LANES(lanes_larger, -INFINITY, top);
   for (; i < n; ++i) {
-    most = MAX(x[i], most);
+    const float v = READ(x + i);
+    most = MAX(v, most);
   }
   return most;
 }
 
-// out = exp(x - shift) over n elements; returns their sum.
-static inline float exp_and_sum(const __global float *x, __global float *out, const float shift, const uint n) {
+// out = exp(x - shift) over n elements, unless it would be rounded; returns their sum.
+static inline float exp_and_sum(const __global stored *x, __global stored *out, const float shift, const uint n) {
   vec total = (vec)(0.0f);
   uint i = 0;
   while (i + VEC <= n) {
     vec part = (vec)(0.0f);
     for (const uint stop = min(i + SUM_BLOCK * VEC, n); i + VEC <= stop; i += VEC) {
-      const vec e = exp_vec(LOAD(x + i) - shift);
+      const vec e = exp_vec(READ_VEC(x + i) - shift);
+#if !HALF
       STORE(e, out + i);
+#endif
       part += e;
     }
     total += part;
   }
   if (i < n) {
     const vec e = exp_vec(load_edge(x + i, n - i) - shift);
+#if !HALF
     store_edge(e, out + i, n - i);
+#endif
     total += e;
   }
-  return JOIN_LANES(added, 0.0f, total);
+  return JOIN_LANES(lanes_added, 0.0f, total);
 }
 
-static inline void multiply(__global float *out, const uint n, const float scale) {
+// What exp_and_sum left in out, or would have, times scale.
+static inline void multiply(const __global stored *x, __global stored *out, const float shift, const uint n,
+                            const float scale) {
   uint i = 0;
+#if HALF
+  for (; i + VEC <= n; i += VEC) {
+    WRITE_VEC(exp_vec(READ_VEC(x + i) - shift) * scale, out + i);
+  }
+  if (i < n) {
+    store_edge(exp_vec(load_edge(x + i, n - i) - shift) * scale, out + i, n - i);
+  }
+#else
   for (; i + VEC <= n; i += VEC) {
     STORE(LOAD(out + i) * scale, out + i);
   }
   for (; i < n; ++i) {
     out[i] *= scale;
   }
+#endif
 }
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void softmax_cpu(const __global float *x, __global float *out,
-                                                                         const uint n_rows, const uint n_cols,
-                                                                         const uint rows_per_item) {
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+softmax_cpu(const __global stored *x, __global stored *out, const uint n_rows, const uint n_cols,
+            const uint rows_per_item) {
   const uint first = get_group_id(0) * rows_per_item;
   const uint end = min(first + rows_per_item, n_rows);
   x += (size_t)first * n_cols;
@@ -115,11 +123,12 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void softmax_cpu(const _
   for (uint row = first; row < end; ++row, x += n_cols, out += n_cols) {
     if (n_cols <= VEC) { // the row stays in registers
       const vec v = load_edge(x, n_cols);
-      const vec e = exp_vec(v - JOIN_LANES(larger, -INFINITY, v));
-      store_edge(e * (1.0f / JOIN_LANES(added, 0.0f, e)), out, n_cols);
+      const vec e = exp_vec(v - JOIN_LANES(lanes_larger, -INFINITY, v));
+      store_edge(e * (1.0f / JOIN_LANES(lanes_added, 0.0f, e)), out, n_cols);
     } else {
-      const float sum = exp_and_sum(x, out, max_of(x, n_cols), n_cols);
-      multiply(out, n_cols, 1.0f / sum);
+      const float top = max_of(x, n_cols);
+      const float sum = exp_and_sum(x, out, top, n_cols);
+      multiply(x, out, top, n_cols, 1.0f / sum);
     }
   }
 }
@@ -127,7 +136,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void softmax_cpu(const _
 // maxima, sums (R, n_segments): of each segment of `width` columns, the maximum and the sum of exp(x - that maximum);
 // out: those exponentials. A segment of -infinity alone has zeros there, so that it adds nothing to the rest of its row.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-softmax_cpu_partial(const __global float *x, __global float *out, __global float *maxima, __global float *sums,
+softmax_cpu_partial(const __global stored *x, __global stored *out, __global float *maxima, __global float *sums,
                     const uint n_cols, const uint width) {
   const uint first = get_group_id(0) * width;
   const uint n = min(width, n_cols - first);
@@ -144,17 +153,22 @@ softmax_cpu_partial(const __global float *x, __global float *out, __global float
 
 // Joins the row's segments, then scales this work-item's own.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-softmax_cpu_write(__global float *out, const __global float *maxima, const __global float *sums, const uint n_cols,
-                  const uint width) {
-  const uint n_segments = get_num_groups(0);
+softmax_cpu_write(const __global stored *x, __global stored *out, const __global float *maxima,
+                  const __global float *sums, const uint n_cols, const uint width) {
+  const uint n_segments = get_num_groups(0), own = get_group_id(0);
   maxima += get_group_id(1) * n_segments;
   sums += get_group_id(1) * n_segments;
-  const float top = max_of(maxima, n_segments);
+  float top = -INFINITY;
+  for (uint k = 0; k < n_segments; ++k) {
+    top = MAX(maxima[k], top);
+  }
   float sum = 0.0f;
   for (uint k = 0; k < n_segments; ++k) {
     sum += sums[k] * exp_of(maxima[k] - top);
   }
-  const uint first = get_group_id(0) * width;
-  out += get_group_id(1) * (size_t)n_cols + first;
-  multiply(out, min(width, n_cols - first), exp_of(maxima[get_group_id(0)] - top) / sum);
+  const uint first = own * width;
+  const size_t offset = get_group_id(1) * (size_t)n_cols + first;
+  // Where out holds exponentials, those are shifted by the segment's own maximum.
+  const float factor = HALF ? 1.0f : exp_of(maxima[own] - top);
+  multiply(x + offset, out + offset, top, min(width, n_cols - first), factor / sum);
 }

@@ -7,6 +7,7 @@
 
 #include "exp.h"
 #include "reduce.h"
+#include "storage.h"
 
 // Work-items per group; unit: work-items, a multiple of 64. Four wavefronts, one for each SIMD of a CU.
 #ifndef WG_X
@@ -18,8 +19,8 @@ DEFINE_EXP(exp_of, float, int)
 DEFINE_REDUCE(row_max, fmax)
 DEFINE_REDUCE(row_sum, ADD)
 
-__kernel __attribute__((reqd_work_group_size(WG_X, 1, 1))) void softmax_gpu(const __global float *x,
-                                                                            __global float *out, const uint n_cols) {
+__kernel __attribute__((reqd_work_group_size(WG_X, 1, 1))) void softmax_gpu(const __global stored *x,
+                                                                            __global stored *out, const uint n_cols) {
   __local float lanes[WG_X];
   const uint lane = get_local_id(0);
   const size_t offset = (size_t)get_group_id(0) * n_cols;
@@ -27,23 +28,23 @@ __kernel __attribute__((reqd_work_group_size(WG_X, 1, 1))) void softmax_gpu(cons
   out += offset;
   float top = -INFINITY;
   for (uint i = lane; i < n_cols; i += WG_X) {
-    top = fmax(top, x[i]);
+    top = fmax(top, READ(x + i));
   }
   top = row_max(top, lanes, lane, WG_X);
   float sum = 0.0f;
   for (uint i = lane; i < n_cols; i += WG_X) {
-    sum += exp_of(x[i] - top);
+    sum += exp_of(READ(x + i) - top);
   }
   const float scale = 1.0f / row_sum(sum, lanes, lane, WG_X);
   for (uint i = lane; i < n_cols; i += WG_X) {
-    out[i] = exp_of(x[i] - top) * scale;
+    WRITE(exp_of(READ(x + i) - top) * scale, out + i);
   }
 }
 
 // maxima, sums (R, n_segments): of each segment of `width` columns, the maximum and the sum of exp(x - that maximum).
 // A segment of -infinity alone has sum 0, so that it adds nothing to the rest of its row.
 __kernel __attribute__((reqd_work_group_size(WG_X, 1, 1))) void
-softmax_gpu_partial(const __global float *x, __global float *maxima, __global float *sums, const uint n_cols,
+softmax_gpu_partial(const __global stored *x, __global float *maxima, __global float *sums, const uint n_cols,
                     const uint width) {
   __local float lanes[WG_X];
   const uint lane = get_local_id(0);
@@ -52,13 +53,13 @@ softmax_gpu_partial(const __global float *x, __global float *maxima, __global fl
   x += get_group_id(1) * (size_t)n_cols;
   float top = -INFINITY;
   for (uint i = first + lane; i < end; i += WG_X) {
-    top = fmax(top, x[i]);
+    top = fmax(top, READ(x + i));
   }
   top = row_max(top, lanes, lane, WG_X);
   const float shift = top == -INFINITY ? 0.0f : top;
   float sum = 0.0f;
   for (uint i = first + lane; i < end; i += WG_X) {
-    sum += exp_of(x[i] - shift);
+    sum += exp_of(READ(x + i) - shift);
   }
   sum = row_sum(sum, lanes, lane, WG_X);
   if (lane == 0) {
@@ -70,8 +71,8 @@ softmax_gpu_partial(const __global float *x, __global float *maxima, __global fl
 
 // Joins the row's segments, then writes this group's own.
 __kernel __attribute__((reqd_work_group_size(WG_X, 1, 1))) void
-softmax_gpu_write(const __global float *x, const __global float *maxima, const __global float *sums,
-                  __global float *out, const uint n_cols, const uint width) {
+softmax_gpu_write(const __global stored *x, const __global float *maxima, const __global float *sums,
+                  __global stored *out, const uint n_cols, const uint width) {
   __local float lanes[WG_X];
   const uint lane = get_local_id(0);
   const uint n_segments = get_num_groups(0);
@@ -92,6 +93,6 @@ softmax_gpu_write(const __global float *x, const __global float *maxima, const _
   x += get_group_id(1) * (size_t)n_cols;
   out += get_group_id(1) * (size_t)n_cols;
   for (uint i = first + lane; i < end; i += WG_X) {
-    out[i] = exp_of(x[i] - top) * scale;
+    WRITE(exp_of(READ(x + i) - top) * scale, out + i);
   }
 }

@@ -4,6 +4,7 @@
 
 #include "exp.h"
 #include "reduce.h"
+#include "storage.h"
 
 // Rows per group; unit: rows, each of one wavefront. Four wavefronts, one for each SIMD of a CU.
 #ifndef WG_Y
@@ -23,7 +24,7 @@ DEFINE_REDUCE(row_max, fmax)
 DEFINE_REDUCE(row_sum, ADD)
 
 __kernel __attribute__((reqd_work_group_size(WAVEFRONT, WG_Y, 1))) void
-softmax_wave(const __global float *x, __global float *out, const uint n_rows, const uint n_cols) {
+softmax_wave(const __global stored *x, __global stored *out, const uint n_rows, const uint n_cols) {
   __local float all_lanes[WG_Y * WAVEFRONT];
   __local float *lanes = all_lanes + get_local_id(1) * WAVEFRONT;
   const uint lane = get_local_id(0);
@@ -37,7 +38,7 @@ softmax_wave(const __global float *x, __global float *out, const uint n_rows, co
 #pragma unroll
   for (uint k = 0; k < PER_ITEM; ++k) {
     const uint i = lane + k * WAVEFRONT;
-    v[k] = i < width ? x[i] : -INFINITY;
+    v[k] = i < width ? READ(x + i) : -INFINITY;
     top = fmax(top, v[k]);
   }
   top = row_max(top, lanes, lane, WAVEFRONT);
@@ -52,7 +53,7 @@ softmax_wave(const __global float *x, __global float *out, const uint n_rows, co
   for (uint k = 0; k < PER_ITEM; ++k) {
     const uint i = lane + k * WAVEFRONT;
     if (i < width) {
-      out[i] = v[k] * scale;
+      WRITE(v[k] * scale, out + i);
     }
   }
 }

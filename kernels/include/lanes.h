@@ -13,6 +13,10 @@
   JOIN(JOIN_8(JOIN, none, v), JOIN(JOIN_4(JOIN, none, (v).s8, (v).s9, (v).sa, (v).sb),                                 \
                                    JOIN_4(JOIN, none, (v).sc, (v).sd, (v).se, (v).sf)))
 
+// DO for each lane's place, as a hexadecimal digit.
+#define LANES_8(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define LANES_16(DO) LANES_8(DO) DO(8) DO(9) DO(a) DO(b) DO(c) DO(d) DO(e) DO(f)
+
 static inline float lanes_added(const float a, const float b) { return a + b; }
 // As maxps: b when either is NaN, so a NaN in a is dropped.
 static inline float lanes_larger(const float a, const float b) { return a > b ? a : b; }

@@ -1,4 +1,7 @@
-"""Softmax over the last axis. Kernels: ``softmax.cl`` (plain) and, by template, ``softmax_{wave,gpu,cpu}.cl``."""
+"""Softmax over an axis. Kernels: ``softmax.cl`` (plain) and, by template, ``softmax_{wave,gpu,cpu}.cl``.
+
+For an axis that is not the last: ``softmax_strided.cl``, ``softmax_cpu_strided.cl``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rx580lab.compile import Launch, load_kernel
+from rx580lab.compile import Kernel, Launch, load_kernel
 from rx580lab.device import Array, Device
 from rx580lab.errors import ShapeError
 from rx580lab.ops.plan import (
@@ -44,39 +47,46 @@ ITEM_ELEMENTS = 16384
 MIN_SEGMENT = 4096
 MAX_SEGMENT = 65536
 MAX_SEGMENTS = 1024
+# Neighbouring rows that the cpu_strided template works on together; fixed in softmax_cpu_strided.cl (WIDTH).
+STRIDED_ROWS = 16
+STORED = (np.float32, np.float16)
+
+Values = Array | npt.NDArray[np.floating[Any]]
 
 
 def softmax(
     device: Device,
-    x: Array | npt.NDArray[np.float32],
+    x: Values,
     *,
+    axis: int = -1,
     out: Array | None = None,
     template: str | None = None,
     params: Params | None = None,
 ) -> Any:
-    """Softmax of ``x`` (fp32, rank 1 or more, lengths may be 0) over its last axis, shifted by each row's maximum.
+    """Softmax of ``x`` (rank 1 or more, lengths may be 0) over ``axis``, shifted by each row's maximum.
 
-    A row that holds NaN or +infinity, or nothing but -infinity, becomes NaN throughout, as numpy's formula has it;
-    single -infinities become 0. Results below 2**-126 may be 0. numpy in gives numpy out; an Array in gives an Array
-    out. ``out`` may be ``x`` itself. Raises DtypeError for other element types, ShapeError for a scalar or when ``out``
-    does not fit.
+    fp32, or fp16 with fp32 arithmetic; the last axis is the quickest. A row that holds NaN or +infinity, or nothing but
+    -infinity, becomes NaN throughout, as numpy's formula has it; single -infinities become 0. Results below 2**-126 may
+    be 0. numpy in gives numpy out; an Array in gives an Array out. ``out`` may be ``x`` itself. Raises DtypeError for
+    other element types, ShapeError for a scalar, for an axis that ``x`` does not have, or when ``out`` does not fit.
     """
-    return given_back(plan(device, x, out=out, template=template, params=params), x)
+    return given_back(plan(device, x, axis=axis, out=out, template=template, params=params), x)
 
 
 def plan(
     device: Device,
-    x: Array | npt.NDArray[np.float32],
+    x: Values,
     *,
+    axis: int = -1,
     out: Array | None = None,
     template: str | None = None,
     params: Params | None = None,
 ) -> Plan:
     """The launches that ``softmax`` runs, bound once, for running many times."""
-    source = as_array(device, "softmax", "x", x)
-    shape = _shape(source)
-    target = output(device, "softmax", out, source.shape)
-    chosen, merged = choose(device, SPEC, shape, template or _for_few_long_rows(device, shape), params)
+    source = as_array(device, "softmax", "x", x, *STORED)
+    shape = _shape(source, axis=axis)
+    target = output(device, "softmax", out, source.shape, source.dtype)
+    chosen, merged = choose(device, SPEC, shape, template or _for_shape(device, shape), params)
     if "WG_X" in merged:
         merged = fitted_group(device, merged, params)
     if chosen.name == "wave":
@@ -89,18 +99,24 @@ def plan(
     return Plan("softmax", chosen.name, merged, (launch,), target)
 
 
-def _shape(x: Array | npt.NDArray[np.float32]) -> dict[str, int]:
+def _shape(x: Values, *, axis: int = -1) -> dict[str, int]:
     if x.ndim == 0:
         raise ShapeError("softmax", "expected x of rank 1 or more, got a scalar")
-    shape = {"R": math.prod(x.shape[:-1]), "C": x.shape[-1]}
-    if max(shape.values()) > MAX_ELEMENTS:
+    if not -x.ndim <= axis < x.ndim:
+        raise ShapeError("softmax", f"expected axis within the rank of x {x.shape}, got {axis}")
+    place = axis % x.ndim
+    # Rows before the axis, its length, and rows after it, which lie side by side.
+    shape = {"R": math.prod(x.shape[:place]), "C": x.shape[place], "I": math.prod(x.shape[place + 1 :])}
+    if max(shape["R"] * shape["I"], shape["C"]) > MAX_ELEMENTS:
         raise ShapeError("softmax", f"expected at most {MAX_ELEMENTS:,} rows and columns, got {shape}")
-    return shape
+    return {**shape, "itemsize": np.dtype(x.dtype).itemsize}
 
 
-def _for_few_long_rows(device: Device, shape: Shape) -> str | None:
-    """The template that shares a row among compute units, when rows alone would leave most of them idle."""
-    few = shape["R"] * 2 <= device.compute_units
+def _for_shape(device: Device, shape: Shape) -> str | None:
+    """The template for another axis; or that shares a row among compute units, where rows alone leave most idle."""
+    if shape["I"] != 1:
+        return "cpu_strided" if device.device_class == "cpu" and turn_limit(device) == math.inf else "strided"
+    few = shape["R"] * 2 <= device.compute_units and shape["I"] == 1
     if few and shape["C"] >= 2 * MIN_SEGMENT and wants_wavefronts(device, shape) is None:
         return f"{device.device_class}_split"
     return None
@@ -108,7 +124,9 @@ def _for_few_long_rows(device: Device, shape: Shape) -> str | None:
 
 def _launch(device: Device, chosen: Template, params: Params, x: Array, out: Array, shape: Shape) -> Launch:
     n_rows, n_cols = shape["R"], shape["C"]
-    kernel = load_kernel(device, chosen.source, f"softmax_{chosen.name}", params)
+    kernel = load_kernel(device, chosen.source, f"softmax_{chosen.name}", {**params, "HALF": _half(x)})
+    if chosen.name.endswith("strided"):
+        return _launch_strided(device, chosen.name, kernel, x, out, shape)
     rows, cols = np.uint32(n_rows), np.uint32(n_cols)
     if chosen.name == "cpu":
         per_item = max(1, min(ceil_div(ITEM_ELEMENTS, n_cols), ceil_div(n_rows, 4 * device.compute_units)))
@@ -123,6 +141,23 @@ def _launch(device: Device, chosen: Template, params: Params, x: Array, out: Arr
     return kernel.bind(*plain_sizes(device, n_rows), x, out, rows, cols)
 
 
+def _half(x: Array) -> int:
+    return int(x.dtype == np.float16)
+
+
+def _launch_strided(device: Device, name: str, kernel: Kernel, x: Array, out: Array, shape: Shape) -> Launch:
+    n_rows, n_cols, inner = shape["R"], shape["C"], shape["I"]
+    cols, apart = np.uint32(n_cols), np.uint32(inner)
+    if name == "strided":
+        return kernel.bind(*plain_sizes(device, n_rows * inner), x, out, np.uint32(n_rows * inner), cols, apart)
+    bundles = ceil_div(inner, STRIDED_ROWS)
+    wanted = max(1, min(ceil_div(ITEM_ELEMENTS, n_cols * STRIDED_ROWS), bundles * n_rows // (4 * device.compute_units)))
+    if turn_limit(device) < math.inf:
+        wanted = max(1, min(wanted, int(turn_limit(device)) // _turns(name, n_cols)))
+    step = min(wanted, bundles) * STRIDED_ROWS
+    return kernel.bind((ceil_div(inner, step), n_rows), (1, 1), x, out, cols, apart, np.uint32(step))
+
+
 def _split(device: Device, chosen: Template, params: dict[str, int], x: Array, out: Array, shape: Shape) -> Plan:
     n_rows, n_cols = shape["R"], shape["C"]
     width = _segment(device, n_cols)
@@ -132,11 +167,12 @@ def _split(device: Device, chosen: Template, params: dict[str, int], x: Array, o
     group = params.get("WG_X", 1)
     sizes = (n_segments * group, n_rows), (group, 1)
     cols, step = np.uint32(n_cols), np.uint32(width)
-    partial = load_kernel(device, chosen.source, f"softmax_{side}_partial", params)
-    write = load_kernel(device, chosen.source, f"softmax_{side}_write", params)
+    macros = {**params, "HALF": _half(x)}
+    partial = load_kernel(device, chosen.source, f"softmax_{side}_partial", macros)
+    write = load_kernel(device, chosen.source, f"softmax_{side}_write", macros)
     if side == "cpu":  # the exponentials wait in out
         first = partial.bind(*sizes, x, out, maxima, sums, cols, step)
-        second = write.bind(*sizes, out, maxima, sums, cols, step)
+        second = write.bind(*sizes, x, out, maxima, sums, cols, step)
     else:
         first = partial.bind(*sizes, x, maxima, sums, cols, step)
         second = write.bind(*sizes, x, maxima, sums, out, cols, step)
@@ -167,8 +203,10 @@ def _segment(device: Device, n_cols: int) -> int:
 
 def _turns(name: str, n_cols: int) -> int:
     """No fewer loop turns than a work-item makes for ``n_cols`` columns, with the narrowest vector or group."""
-    if name.startswith("plain"):
+    if name in ("plain", "strided"):
         return 4 * n_cols
+    if name == "cpu_strided":
+        return 4 * n_cols + 64
     return 3 * n_cols // (8 if name.startswith("cpu") else WAVEFRONT) + 64
 
 
@@ -176,6 +214,8 @@ def _refusal(name: str) -> Callable[[Device, Shape], str | None]:
     """Why a template cannot run, or None."""
 
     def refusal(device: Device, shape: Shape) -> str | None:
+        if shape["I"] != 1 and not name.endswith("strided"):
+            return "takes the last axis only, or one followed by axes of length 1"
         n_cols = _segment(device, shape["C"]) + MAX_SEGMENTS if name.endswith("_split") else shape["C"]
         endless = too_many_turns(device, _turns(name, n_cols))
         return endless or (wants_wavefronts(device, shape) if name.startswith("gpu") else None)
@@ -184,6 +224,8 @@ def _refusal(name: str) -> Callable[[Device, Shape], str | None]:
 
 
 def _wave_applies(device: Device, shape: Shape) -> str | None:
+    if shape["I"] != 1:
+        return "takes the last axis only, or one followed by axes of length 1"
     if shape["C"] > 16 * WAVEFRONT:
         return f"holds a row in registers: at most {16 * WAVEFRONT} columns, got {shape['C']}"
     return wants_wavefronts(device, shape)
@@ -191,14 +233,15 @@ def _wave_applies(device: Device, shape: Shape) -> str | None:
 
 def _cost(shape: Shape) -> Cost:
     # Per element: maximum, difference, exponential, sum, product.
-    return Cost(bytes=8 * shape["R"] * shape["C"], flop=5 * shape["R"] * shape["C"])
+    n_values = shape["R"] * shape["C"] * shape["I"]
+    return Cost(bytes=2 * shape["itemsize"] * n_values, flop=5 * n_values)
 
 
 _WHOLE = Constraint(f"WG_X to be a multiple of {WAVEFRONT}", lambda p: p["WG_X"] > 0 and p["WG_X"] % WAVEFRONT == 0)
 
 SPEC = OpSpec(
     name="softmax",
-    summary="exp(x - max) / sum over the last axis of (R, C): at least 1 read + 1 write of R*C floats",
+    summary="exp(x - max) / sum over the axis C of (R, C, I): at least 1 read + 1 write of R*C*I values",
     templates=(
         Template(
             name="plain",
@@ -253,6 +296,23 @@ SPEC = OpSpec(
             default={"VEC": 16, "SUM_BLOCK": 64},
             precondition="loop turns within the device's limit, if any; many work-items share a row, in two launches",
             applies=_refusal("cpu_split"),
+            preferred_class="cpu",
+        ),
+        Template(
+            name="strided",
+            source="softmax_strided",
+            space={},
+            default={},
+            precondition="loop turns within the device's limit, if any; chosen off processors for another axis",
+            applies=_refusal("strided"),
+        ),
+        Template(
+            name="cpu_strided",
+            source="softmax_cpu_strided",
+            space={"SUM_BLOCK": (16, 64)},
+            default={"SUM_BLOCK": 64},
+            precondition="loop turns within the device's limit, if any; chosen on a processor for another axis",
+            applies=_refusal("cpu_strided"),
             preferred_class="cpu",
         ),
     ),

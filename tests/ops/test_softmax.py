@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,6 +38,7 @@ def test_large_cases(pocl: Device, template: str) -> None:
         ("gpu", {"WG_X": 64}),
         ("gpu_split", {"WG_X": 64}),
         ("wave", {"WG_Y": 1, "PER_ITEM": 16}),
+        ("cpu_strided", {"SUM_BLOCK": 16}),
     ],
 )
 def test_parameters_change_nothing(pocl: Device, template: str, params: dict[str, int]) -> None:
@@ -92,6 +94,32 @@ def test_empty_shapes_launch_nothing(pocl: Device, shape: tuple[int, ...]) -> No
     assert softmax(pocl, np.empty(shape, np.float32)).shape == shape
 
 
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.integers(1, 20), min_size=1, max_size=4),
+    st.data(),
+    st.sampled_from(["strided", "cpu_strided", None]),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([np.float32, np.float16]),
+)
+def test_any_axis(
+    pocl: Device, shape: list[int], data: st.DataObject, template: str | None, seed: int, dtype: npt.DTypeLike
+) -> None:
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    x = (np.random.default_rng(seed).standard_normal(shape) * 8).astype(dtype)
+    got = softmax(pocl, x, axis=axis, template=template)
+    outcome = compare(got, oracle(x, axis=axis), softmax_tolerance(x, axis=axis), dtype=dtype)
+    assert outcome.ok, outcome.reason
+
+
+@pytest.mark.parametrize("template", ["strided", "cpu_strided"])
+def test_in_place_along_another_axis(pocl: Device, template: str) -> None:
+    host = np.random.default_rng(2).standard_normal((5, 77, 21), dtype=np.float32)
+    x = pocl.upload(host)
+    assert softmax(pocl, x, axis=1, out=x, template=template) is x
+    np.testing.assert_array_equal(x.download(), softmax(pocl, host, axis=1, template=template))
+
+
 def test_rank_is_free(pocl: Device) -> None:
     x = np.random.default_rng(3).standard_normal((2, 3, 4, 5), dtype=np.float32)
     got = softmax(pocl, x)
@@ -106,6 +134,11 @@ def test_choice(pocl: Device) -> None:
     assert plan(pocl, np.ones((1, 100), np.float32)).template == "cpu"
 
 
+def test_choice_by_axis(pocl: Device) -> None:
+    assert plan(pocl, np.ones((4, 100, 10), np.float32), axis=1).template == "cpu_strided"
+    assert plan(pocl, np.ones((4, 100, 1), np.float32), axis=1).template == "cpu"
+
+
 def test_wave_takes_about_as_many_registers_as_the_row_needs(pocl: Device) -> None:
     assert plan(pocl, np.ones((2, 65), np.float32), template="wave").params["PER_ITEM"] == 4
     assert plan(pocl, np.ones((2, 64), np.float32), template="wave").params["PER_ITEM"] == 1
@@ -116,6 +149,10 @@ def test_wave_takes_about_as_many_registers_as_the_row_needs(pocl: Device) -> No
 def test_refusals(pocl: Device) -> None:
     with pytest.raises(DtypeError, match="float32"):
         softmax(pocl, np.ones((2, 2), np.float32).astype(np.float64))
+    with pytest.raises(ShapeError, match="axis within the rank"):
+        softmax(pocl, np.ones((2, 2), np.float32), axis=2)
+    with pytest.raises(InputError, match="takes the last axis only"):
+        softmax(pocl, np.ones((2, 2), np.float32), axis=0, template="cpu")
     with pytest.raises(InputError, match="at most 1024 columns"):
         softmax(pocl, np.ones((1, 1025), np.float32), template="wave")
     with pytest.raises(ShapeError, match="rows of at most 64"):
@@ -123,4 +160,5 @@ def test_refusals(pocl: Device) -> None:
 
 
 def test_cost() -> None:
-    assert (SPEC.cost({"R": 3, "C": 7}).bytes, SPEC.cost({"R": 3, "C": 7}).flop) == (168, 105)
+    cost = SPEC.cost({"R": 3, "C": 7, "I": 2, "itemsize": 2})
+    assert (cost.bytes, cost.flop) == (168, 210)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -53,13 +54,18 @@ def _special(_rng: np.random.Generator, shape: tuple[int, ...]) -> AnyArray:
     return x
 
 
-def _case(tier: Tier, shape: tuple[int, ...], make: Make, note: str = "") -> Case:
-    name = "x".join(map(str, shape)) + (f", {note}" if note else "")
+def _case(
+    tier: Tier, shape: tuple[int, ...], make: Make, note: str = "", *, axis: int = -1, dtype: Any = np.float32
+) -> Case:
+    words = [note, f"axis {axis}" * (axis != -1), "fp16" * (dtype == np.float16)]
+    name = ", ".join(["x".join(map(str, shape)), *(word for word in words if word)])
 
     def inputs(rng: np.random.Generator) -> Arrays:
-        return (np.asarray(make(rng, shape), np.float32),)
+        with np.errstate(over="ignore"):  # beyond fp16
+            moved = np.asarray(make(rng, (*shape[:axis], *shape[axis:][1:], shape[axis])), np.float64)
+            return (np.ascontiguousarray(np.moveaxis(moved, -1, axis).astype(dtype)),)
 
-    return Case(name, tier, inputs)
+    return Case(name, tier, inputs, {} if axis == -1 else {"axis": axis}, dtype)
 
 
 # Columns around vectors (8, 16), wavefronts (64), groups (256), the wave template's registers (64, 128 ... 1024), a
@@ -92,8 +98,21 @@ _SHAPES: tuple[tuple[Tier, tuple[int, ...]], ...] = (
 
 def _random(rng: np.random.Generator) -> Case:
     make = (_ordinary, _huge, _peak_last)[rng.integers(3)]
-    shape = (int(10 ** rng.uniform(0, 2)), int(10 ** rng.uniform(0, 3.5)))
-    return _case("edge", shape, make, make.__name__.strip("_"))
+    dtype = np.float16 if rng.random() < 0.3 else np.float32
+    note = make.__name__.strip("_")
+    if rng.random() < 0.5:
+        shape: tuple[int, ...] = int(10 ** rng.uniform(0, 2)), int(10 ** rng.uniform(0, 3.5))
+        return _case("edge", shape, make, note, dtype=dtype)
+    rank = int(rng.integers(1, 5))
+    shape = tuple(int(10 ** rng.uniform(0, 4.5 / rank)) for _ in range(rank))
+    return _case("edge", shape, make, note, axis=int(rng.integers(-rank, rank)), dtype=dtype)
+
+
+def _problem(sizes: Mapping[str, int], rng: np.random.Generator) -> Problem:
+    dtype = np.float16 if sizes["half"] else np.float32
+    rows, cols, inner = sizes["R"], sizes["C"], sizes["I"]
+    shape = (rows, cols) if inner == 1 else (rows, cols, inner)
+    return Problem((rng.standard_normal(shape, dtype=np.float32).astype(dtype),), {"axis": 1}, dtype)
 
 
 SUITE = Suite(
@@ -109,11 +128,22 @@ SUITE = Suite(
         _case("edge", (3, 501), _wide, "vanishing and overflowing"),
         _case("small", (10, 33), _special, "NaN and infinities"),
         _case("edge", (10, 9001), _special, "NaN and infinities"),
+        _case("small", (2, 35), _ordinary, dtype=np.float16),
+        _case("edge", (3, 1031), _huge, "around 1000, -1000 and 0", dtype=np.float16),
+        _case("edge", (2, 9001), _peak_last, "weight in the last column", dtype=np.float16),
+        _case("small", (2, 5, 19), _ordinary, axis=-2),
+        _case("small", (2, 3, 17), _ordinary, axis=1, dtype=np.float16),
+        _case("edge", (3, 70, 33), _huge, "around 1000, -1000 and 0", axis=1),
+        _case("edge", (130, 5, 7), _peak_last, "weight in the last column", axis=0),
+        _case("edge", (4, 200, 8, 8), _peak_last, "weight in the last column", axis=-3, dtype=np.float16),
+        _case("edge", (33, 10), _special, "NaN and infinities", axis=0),
+        _case("edge", (5, 0, 3), _ordinary, axis=1),
+        _case("edge", (5, 77, 1, 1), _ordinary, axis=1),
     ),
     random=_random,
     bench=Bench(
-        {"R": None, "C": None},
-        lambda sizes, rng: Problem((rng.standard_normal((sizes["R"], sizes["C"]), dtype=np.float32),)),
+        {"R": None, "C": None, "I": 1, "half": 0},
+        _problem,
         example="512x1000",
     ),
 )
