@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +14,35 @@ from rx580lab.device import Array
 from rx580lab.errors import InputError, ShapeError
 from rx580lab.ops.sizing import checked_count
 
-__all__ = ["Geometry", "Lengths", "Triple", "geometry", "int4", "padded_pairs"]
+__all__ = ["Geometry", "Layouts", "Lengths", "Triple", "geometry", "int4", "layouts_of"]
 
 AnyArray = Array | npt.NDArray[Any]
 Lengths = Sequence[int] | None
 Triple = tuple[int, int, int]
-Layout = Literal["nchw", "nhwc"]
+Borders = tuple[Triple, Triple]
 # Axes that an array has fewer than three of come first and have length 1.
 _SPATIAL = ("depth", "height", "width")
+
+
+@dataclass(frozen=True)
+class Layouts:
+    """How x and out lie in memory: channel-major as ONNX has it, or pixel-major (N, ..., C) within borders of zeros.
+
+    ``x_borders``, ``out_borders``: before and after each of three axes; they are part of the array's lengths.
+    """
+
+    x_nhwc: bool = False
+    out_nhwc: bool = False
+    x_borders: Borders = ((0, 0, 0), (0, 0, 0))
+    out_borders: Borders = ((0, 0, 0), (0, 0, 0))
+
+    def out_shape(self, found: Geometry) -> tuple[int, ...]:
+        """The whole array of out."""
+        if not self.out_nhwc:
+            return found.out_shape
+        before, after = self.out_borders
+        lengths = [before[i] + found.out[i] + after[i] for i in range(3)]
+        return (found.batch, *lengths[3 - found.rank :], found.filters)
 
 
 @dataclass(frozen=True)
@@ -101,10 +122,49 @@ def padded_pairs(where: str, name: str, values: Lengths, rank: int) -> tuple[Tri
     return _triple(given[:rank], 0), _triple(given[rank:], 0)
 
 
+def layouts_of(
+    where: str,
+    shape: tuple[int, ...],
+    layout: str,
+    out_layout: str | None,
+    borders: Lengths,
+    out_borders: Lengths,
+) -> Layouts:
+    """The keywords of ``conv`` for an x of that shape, checked.
+
+    InputError for an unknown layout, and for borders of a channel-major array.
+    """
+    rank = checked_rank(where, shape)
+    out = layout if out_layout is None else out_layout
+    for name, one, around in (("layout", layout, borders), ("out_layout", out, out_borders)):
+        if one not in ("nchw", "nhwc"):
+            raise InputError(where, f"expected {name} nchw or nhwc, got {one!r}")
+        if one == "nchw" and around is not None:
+            raise InputError(where, f"expected no borders with {name} nchw, got {list(around)}")
+    return Layouts(
+        layout == "nhwc",
+        out == "nhwc",
+        padded_pairs(where, "borders", borders, rank),
+        padded_pairs(where, "out_borders", out_borders, rank),
+    )
+
+
+class Tensor(Protocol):
+    """What an array and packed weights have in common."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of its axes."""
+
+    @property
+    def ndim(self) -> int:
+        """How many axes."""
+
+
 def geometry(
     where: str,
     x: AnyArray,
-    w: AnyArray,
+    w: Tensor,
     *,
     strides: Lengths,
     dilations: Lengths,
@@ -112,27 +172,19 @@ def geometry(
     group: int,
     output_padding: Lengths = None,
     transposed: bool = False,
-    layout: Layout = "nchw",
-    borders: Lengths = None,
+    layouts: Layouts | None = None,
 ) -> Geometry:
-    """The convolution of those arrays, checked. Raises ShapeError or InputError naming ``where``.
-
-    With layout "nhwc" x is (N, ..., C) and ``borders`` of it, in the order of pads, are zeros that do not count.
-    """
-    rank = x.ndim - 2
-    if not 1 <= rank <= 3:
-        raise ShapeError(where, f"expected x with 1 to 3 spatial axes, got {x.shape}")
+    """The convolution of those arrays, checked. Raises ShapeError or InputError naming ``where``."""
+    laid = layouts or Layouts()
+    rank = checked_rank(where, x.shape)
     if w.ndim != x.ndim:
         raise ShapeError(where, f"expected w with as many axes as x {x.shape}, got {w.shape}")
-    if layout not in ("nchw", "nhwc"):
-        raise InputError(where, f"expected layout nchw or nhwc, got {layout!r}")
-    channels = x.shape[1] if layout == "nchw" else x.shape[-1]
+    channels = x.shape[-1] if laid.x_nhwc else x.shape[1]
     filters = _checked_channels(where, channels, w.shape, group, transposed)
-    size = _triple(x.shape[2:] if layout == "nchw" else x.shape[1:-1], 1)
-    inside_before, inside_after = padded_pairs(where, "borders", borders, rank)
-    size = _less(_less(size, inside_before), inside_after)
+    whole = _triple(x.shape[1:-1] if laid.x_nhwc else x.shape[2:], 1)
+    size = _less(_less(whole, laid.x_borders[0]), laid.x_borders[1])
     if min(size) < 0:
-        raise ShapeError(where, f"expected x {x.shape} to hold its borders {list(borders or ())}")
+        raise ShapeError(where, f"expected x {x.shape} to hold its borders")
     kernel = _triple(w.shape[2:], 1)
     if min(kernel) < 1:
         raise ShapeError(where, f"expected a kernel of at least one position, got w {w.shape}")
@@ -142,9 +194,18 @@ def geometry(
     extra, _ = padded_pairs(where, "output_padding", None if output_padding is None else [*output_padding] * 2, rank)
     out = _out(where, size, kernel, steps, spread, before, after, extra, transposed)
     found = Geometry(rank, x.shape[0], channels, filters, group, size, kernel, steps, spread, before, after, out)
-    for count in (math.prod(x.shape), math.prod(w.shape), found.n_out, *size, *out, *before, *after, *steps, *spread):
+    arrays = (math.prod(shape) for shape in (x.shape, w.shape, laid.out_shape(found)))
+    for count in (*arrays, found.n_out, *size, *out, *before, *after, *steps, *spread):
         checked_count(where, count)
     return found
+
+
+def checked_rank(where: str, shape: tuple[int, ...]) -> int:
+    """Spatial axes of an x of that shape."""
+    rank = len(shape) - 2
+    if not 1 <= rank <= 3:
+        raise ShapeError(where, f"expected x with 1 to 3 spatial axes, got {shape}")
+    return rank
 
 
 def _checked_channels(where: str, channels: int, w: tuple[int, ...], group: Any, transposed: bool) -> int:

@@ -1,7 +1,12 @@
-"""Convolution over one to three spatial axes, with what may follow it. Kernels: ``conv.cl`` (plain)."""
+"""Convolution over one to three spatial axes, with what may follow it.
+
+Kernels by template: ``conv.cl`` (plain), ``conv_cpu.cl`` and ``conv_cpu_depthwise.cl``, with ``conv_cpu_arrange.cl``.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,10 +14,13 @@ import numpy.typing as npt
 
 from rx580lab.compile import load_kernel
 from rx580lab.device import Array, Device
-from rx580lab.errors import ShapeError
-from rx580lab.ops._conv_geometry import Geometry, Lengths, geometry, int4
+from rx580lab.errors import DtypeError, InputError, ShapeError
+from rx580lab.ops import _conv_cpu as cpu
+from rx580lab.ops._conv_cpu import Operands, PackedWeights
+from rx580lab.ops._conv_geometry import Geometry, Layouts, Lengths, geometry, int4, layouts_of
 from rx580lab.ops.epilogue import Epilogue
 from rx580lab.ops.plan import (
+    Constraint,
     Cost,
     OpSpec,
     Params,
@@ -26,54 +34,40 @@ from rx580lab.ops.plan import (
     optional_array,
     output,
 )
-from rx580lab.ops.sizing import plain_sizes, too_many_turns
+from rx580lab.ops.sizing import plain_sizes, runs_avx512, too_many_turns, turn_limit
 
-__all__ = ["SPEC", "conv", "plan"]
+__all__ = ["SPEC", "PackedWeights", "conv", "pack_weights", "plan"]
 
 FLOATS = (np.float32, np.float16)
-# Bits of a kernel's argument ``flags``.
-WITH_BIAS, WITH_RESIDUAL = 1, 2
 
 AnyArray = Array | npt.NDArray[Any]
+Weights = AnyArray | PackedWeights
 
 
 def conv(
     device: Device,
     x: AnyArray,
-    w: AnyArray,
+    w: Weights,
     bias: AnyArray | None = None,
     residual: AnyArray | None = None,
-    *,
-    strides: Lengths = None,
-    dilations: Lengths = None,
-    pads: Lengths = None,
-    group: int = 1,
-    activation: str | None = None,
-    alpha: float | None = None,
-    beta: float | None = None,
-    out: Array | None = None,
-    template: str | None = None,
-    params: Params | None = None,
+    **keywords: Any,
 ) -> Any:
     """ONNX Conv: ``x`` (N, C, ...) by ``w`` (K, C/group, ...) -> (N, K, ...), with one to three spatial axes.
 
     Each value is activation(sum + bias + residual): ``bias`` (K), ``residual`` of out's shape, ``activation`` with its
-    ``alpha`` and ``beta`` as in ``ops.epilogue``. ``pads`` are all begins, then all ends; None is 0, and 1 for
-    ``strides`` and ``dilations``. All arrays fp32, or all fp16 with sums in fp32; lengths of x may be 0.
-    numpy in gives numpy out; an Array in gives an Array out. Raises ShapeError, DtypeError, or InputError when ``out``
-    is one of the inputs.
+    ``alpha`` and ``beta`` as in ``ops.epilogue``. All arrays fp32, or all fp16 with sums in fp32.
+    Lengths of x may be 0. Padding counts as zeros that are multiplied like any value.
+
+    Keywords as in ``plan``. numpy in gives numpy out; an Array in gives an Array out. Raises ShapeError, DtypeError, or
+    InputError when ``out`` is one of the inputs.
     """
-    planned = plan(
-        device, x, w, bias, residual, strides=strides, dilations=dilations, pads=pads, group=group,
-        activation=activation, alpha=alpha, beta=beta, out=out, template=template, params=params,
-    )  # fmt: skip
-    return given_back(planned, x, w, bias, residual)
+    return given_back(plan(device, x, w, bias, residual, **keywords), x, bias, residual, *_arrays(w))
 
 
 def plan(
     device: Device,
     x: AnyArray,
-    w: AnyArray,
+    w: Weights,
     bias: AnyArray | None = None,
     residual: AnyArray | None = None,
     *,
@@ -84,34 +78,121 @@ def plan(
     activation: str | None = None,
     alpha: float | None = None,
     beta: float | None = None,
+    layout: str = "nchw",
+    out_layout: str | None = None,
+    borders: Lengths = None,
+    out_borders: Lengths = None,
     out: Array | None = None,
     template: str | None = None,
     params: Params | None = None,
 ) -> Plan:
-    """The launches that ``conv`` runs, bound once, for running many times."""
+    """The launches that ``conv`` runs, bound once, for running many times.
+
+    ``strides`` and ``dilations`` per axis, None for 1; ``pads`` all begins, then all ends, None for 0; ``group`` as in
+    ONNX. A ``w`` that ``pack_weights`` made is not packed again by each run.
+
+    ``layout`` is that of x, ``out_layout`` that of residual and out (None: as x): "nchw", or "nhwc" for (N, ..., C),
+    which the cpu templates read and write as it is. With "nhwc", ``borders`` and ``out_borders`` say how many rows of
+    zeros x has, and out shall have, around each axis, in the order of pads: where x has what pads ask for, it is read
+    in place. Borders are part of an array's lengths; those of a given ``out`` are left as they are.
+    """
     source = as_array(device, "conv", "x", x, *FLOATS)
-    weights = as_array(device, "conv", "w", w, source.dtype)
-    found = geometry("conv", source, weights, strides=strides, dilations=dilations, pads=pads, group=group)
+    weights = w if isinstance(w, PackedWeights) else as_array(device, "conv", "w", w, source.dtype)
+    if weights.dtype != source.dtype:
+        raise DtypeError("conv", f"expected w of {source.dtype} as x, got {weights.dtype}")
+    laid = layouts_of("conv", source.shape, layout, out_layout, borders, out_borders)
+    window: dict[str, Any] = {"strides": strides, "dilations": dilations, "pads": pads, "group": group}
+    found = geometry("conv", source, weights, layouts=laid, **window)
     shift = optional_array(device, "conv", "bias", bias, source.dtype)
     added = optional_array(device, "conv", "residual", residual, source.dtype)
-    for name, one, wanted in (("bias", shift, (found.filters,)), ("residual", added, found.out_shape)):
-        if one is not None and one.shape != wanted:
-            raise ShapeError("conv", f"expected {name} of shape {wanted}, got {one.shape}")
-    target = output(device, "conv", out, found.out_shape, source.dtype)
-    apart("conv", target, x=source, w=weights, bias=shift, residual=added)
-    epilogue = Epilogue(activation, alpha, beta)
-    chosen, merged = choose(device, SPEC, found.letters, template, params)
-    if target.size == 0:
-        return Plan("conv", chosen.name, merged, (), target)
-    macros = {**merged, **epilogue.macros(), "HALF": int(source.dtype == np.float16)}
-    kernel = load_kernel(device, chosen.source, f"conv_{chosen.name}", macros)
-    unused = device.zeros(1, source.dtype)  # OpenCL has no absent or empty buffer; no kernel reads this one
-    flags = WITH_BIAS * (shift is not None) + WITH_RESIDUAL * (added is not None)
-    arrays = (one if one is not None and one.size else unused for one in (source, weights, shift, added))
-    launch = kernel.bind(
-        *plain_sizes(device, found.n_out), *_lengths(found), np.int32(flags), *epilogue.args(), *arrays, target
+    wanted = laid.out_shape(found)
+    for name, one, expected in (("bias", shift, (found.filters,)), ("residual", added, wanted)):
+        if one is not None and one.shape != expected:
+            raise ShapeError("conv", f"expected {name} of shape {expected}, got {one.shape}")
+    if out is None and laid.out_nhwc:
+        out = device.zeros(wanted, source.dtype)
+    target = output(device, "conv", out, wanted, source.dtype)
+    apart(
+        "conv", target, x=source, bias=shift, residual=added, w=None if isinstance(weights, PackedWeights) else weights
     )
-    return Plan("conv", chosen.name, merged, (launch,), target)
+    given = Operands(source, shift, added, target, Epilogue(activation, alpha, beta), laid)
+    return _planned(device, found, given, weights, template, params)
+
+
+def _planned(
+    device: Device,
+    found: Geometry,
+    given: Operands,
+    w: Array | PackedWeights,
+    template: str | None,
+    params: Params | None,
+) -> Plan:
+    shape = _letters(found, given.layouts, w)
+    chosen, merged = choose(device, SPEC, shape, template, params)
+    if chosen.name == "cpu":
+        merged = _sized(device, found, merged, params)
+    if found.n_out == 0:
+        return Plan("conv", chosen.name, merged, (), given.out)
+    if chosen.name == "cpu":
+        launches, kept = _direct(device, found, merged, given, w)
+    elif chosen.name == "cpu_depthwise":
+        launches, kept = cpu.depthwise_launches(device, found, given, w)
+    else:
+        launches, kept = [_plain(device, found, given, w)], []
+    return Plan("conv", chosen.name, merged, tuple(launches), given.out, tuple(kept))
+
+
+def pack_weights(device: Device, w: AnyArray, *, group: int = 1) -> PackedWeights:
+    """``w`` (K, C/group, ...) as the cpu templates read it, for a ``conv`` whose weights stay the same.
+
+    Depthwise weights (one filter per channel) are packed for pixel-major arrays.
+    """
+    given = as_array(device, "conv", "w", w, *FLOATS)
+    rank = given.ndim - 2
+    if not 1 <= rank <= 3:
+        raise ShapeError("conv", f"expected w with 1 to 3 spatial axes, got {given.shape}")
+    like = np.empty((0, given.shape[1] * group, *given.shape[2:]), given.dtype)
+    found = geometry("conv", like, given, strides=None, dilations=None, pads=None, group=group)
+    if found.channels_each == found.filters_each == 1:
+        packed, launch = cpu.pack_depthwise(device, found, given)
+        launch.enqueue()
+        return PackedWeights(packed, given.shape, given.dtype, group, "cpu_depthwise")
+    if given.size == 0:
+        raise ShapeError("conv", f"expected w with elements, got {given.shape}")
+    panels, launch = cpu.pack(device, found, given, np.arange(found.n_taps, dtype=np.int32))
+    launch.enqueue()
+    return PackedWeights(panels, given.shape, given.dtype, group, "cpu")
+
+
+def _arrays(w: Weights) -> tuple[AnyArray, ...]:
+    return () if isinstance(w, PackedWeights) else (w,)
+
+
+def _direct(
+    device: Device, found: Geometry, params: Params, given: Operands, w: Array | PackedWeights
+) -> tuple[list[Any], list[Array]]:
+    source = cpu.bordered(device, found, given, found.before, cpu.needed_after(found))
+    job = cpu.conv_job(found, source, given.layouts)
+    launches = list(source.launches)
+    panels: Array | None = None
+    if isinstance(w, PackedWeights):
+        panels = w.panels
+    elif w.size:
+        panels, packing = cpu.pack(device, found, w, job.positions)
+        launches.append(packing)
+    launches.append(cpu.direct_launch(device, found, params, given, source, job, panels))
+    return launches, [source.array]
+
+
+def _plain(device: Device, found: Geometry, given: Operands, w: Array | PackedWeights) -> Any:
+    kernel = load_kernel(device, "conv", "conv_plain", given.macros)
+    unused = device.zeros(1, given.out.dtype)  # OpenCL has no absent or empty buffer; no kernel reads this one
+    flags, more = cpu.flags_and_arrays(device, given)
+    arrays = (one if isinstance(one, Array) and one.size else unused for one in (given.x, w))
+    return kernel.bind(
+        *plain_sizes(device, found.n_out), *_lengths(found), np.int32(flags), *given.epilogue.args(),
+        *arrays, *more, given.out,
+    )  # fmt: skip
 
 
 def _lengths(found: Geometry) -> tuple[Any, ...]:
@@ -120,18 +201,54 @@ def _lengths(found: Geometry) -> tuple[Any, ...]:
     return (*counts, np.uint32(found.group), *map(int4, triples))
 
 
+def _sized(device: Device, found: Geometry, params: dict[str, int], asked: Params | None) -> dict[str, int]:
+    """Tiles that leave each compute unit several work-items, and AVX-512 where the processor has it."""
+    sized = dict(params)
+    if "USE_AVX512" not in (asked or {}):
+        # With 24 sums a step, two steps hide what four do with 6.
+        sized |= {"USE_AVX512": int(runs_avx512(device)), "UNROLL_K": 2 if runs_avx512(device) else 4}
+    elif params["USE_AVX512"] and not runs_avx512(device):
+        raise InputError("conv", f"expected USE_AVX512 to be 0: {device.selector} has no AVX-512 that PoCL could use")
+    if turn_limit(device) < math.inf:
+        sized |= {"TILE_P": 6, "TILE_N": 1}
+    goal = 4 * device.compute_units
+    n_panels = math.ceil(found.filters_each / cpu.PANEL) * found.group * found.batch
+
+    def n_items() -> int:
+        return math.ceil(found.n_pixels / sized["TILE_P"]) * math.ceil(n_panels / sized["TILE_N"])
+
+    while "TILE_P" not in (asked or {}) and sized["TILE_P"] > 48 and n_items() < goal:
+        sized["TILE_P"] //= 2
+    return {**sized, **{name: int(value) for name, value in (asked or {}).items()}}
+
+
 def _shape(
     x: AnyArray,
-    w: AnyArray,
+    w: Weights,
     *_optional: AnyArray | None,
     strides: Lengths = None,
     dilations: Lengths = None,
     pads: Lengths = None,
     group: int = 1,
+    layout: str = "nchw",
+    out_layout: str | None = None,
+    borders: Lengths = None,
+    out_borders: Lengths = None,
     **_epilogue: Any,
 ) -> dict[str, int]:
-    found = geometry("conv", x, w, strides=strides, dilations=dilations, pads=pads, group=group)
-    return {**found.letters, "bytes": x.dtype.itemsize}
+    laid = layouts_of("conv", x.shape, layout, out_layout, borders, out_borders)
+    window: dict[str, Any] = {"strides": strides, "dilations": dilations, "pads": pads, "group": group}
+    return _letters(geometry("conv", x, w, layouts=laid, **window), laid, w)
+
+
+def _letters(found: Geometry, laid: Layouts, w: Weights) -> dict[str, int]:
+    """``bytes``: of an element. ``nhwc``: 1 for a pixel-major x, 2 for such an out, 3 for both. ``packed``: 1 or 0."""
+    return {
+        **found.letters,
+        "bytes": w.dtype.itemsize,
+        "nhwc": laid.x_nhwc + 2 * laid.out_nhwc,
+        "packed": int(isinstance(w, PackedWeights)),
+    }
 
 
 def _cost(shape: Shape) -> Cost:
@@ -141,9 +258,39 @@ def _cost(shape: Shape) -> Cost:
     return Cost(bytes=shape["bytes"] * (n_in + n_out + shape["K"] * depth), flop=2 * n_out * depth)
 
 
-def _plain_refusal(device: Device, shape: Shape) -> str | None:
-    rows = shape["C"] // shape["G"] * shape["T"] * shape["R"]
-    return too_many_turns(device, rows * (shape["S"] + 1) + shape["C"] // shape["G"] * (shape["T"] + 1))
+def _refusal(name: str) -> Callable[[Device, Shape], str | None]:
+    """Why the template cannot run even with its least tiles, or None."""
+
+    def refusal(device: Device, shape: Shape) -> str | None:
+        one_each = shape["C"] == shape["K"] == shape["G"]
+        if name == "cpu_depthwise" and not one_each:
+            return f"needs one filter per channel, got {shape['K']} for {shape['C']} in {shape['G']} groups"
+        if name == "cpu_depthwise" and shape["nhwc"] == 1:
+            return "stores a pixel-major out only, or out as x"
+        if name == "cpu_depthwise" and shape["packed"] and not shape["nhwc"]:
+            return "reads packed weights over pixel-major arrays only"
+        if name == "cpu" and shape["packed"] and one_each:
+            return "reads panels, which depthwise weights are not packed in"
+        if name == "plain" and (shape["nhwc"] or shape["packed"]):
+            return "reads and writes channel-major arrays, and weights as they are"
+        return too_many_turns(device, _turns(name, shape))
+
+    return refusal
+
+
+def _turns(name: str, shape: Shape) -> int:
+    """No fewer loop turns than a work-item of that template makes with the least tiles, if nothing is unrolled."""
+    each = shape["C"] // shape["G"]
+    n_taps = shape["R"] * shape["S"] * shape["T"]
+    if name == "plain":
+        return each * (shape["T"] * (shape["R"] * (shape["S"] + 1) + 1) + 1)
+    pack = (each * n_taps + 1) * (cpu.PANEL + 1)
+    arrange = cpu.BLOCK * (shape["C"] + 1)
+    if name == "cpu":
+        return max(n_taps * (each + 1) + 6 * cpu.PANEL + 64, pack, arrange)
+    planes = math.ceil(shape["B"] * shape["C"] / 4)
+    lengths = (shape["D"] + shape["T"]) * (shape["H"] + shape["R"]) * (shape["W"] + shape["S"])
+    return max(planes * (lengths + shape["OD"] * shape["OH"] * shape["OW"] * (n_taps + 1)), arrange)
 
 
 SPEC = OpSpec(
@@ -156,7 +303,37 @@ SPEC = OpSpec(
             space={},
             default={},
             precondition="within the device's limit on loop turns, if it has one; one work-item per element",
-            applies=_plain_refusal,
+            applies=_refusal("plain"),
+        ),
+        Template(
+            name="cpu_depthwise",
+            source="conv_cpu_depthwise",
+            space={},
+            default={},
+            precondition="one filter per channel; vectors along rows, or over the channels of pixel-major arrays",
+            applies=_refusal("cpu_depthwise"),
+            preferred_class="cpu",
+        ),
+        Template(
+            name="cpu",
+            source="conv_cpu",
+            space={
+                "TILE_P": (48, 96, 192, 384),
+                "TILE_N": (1, 2, 4, 8, 16),
+                "UNROLL_K": (2, 4, 8),
+                "USE_AVX512": (0, 1),
+            },
+            default={"TILE_P": 192, "TILE_N": 4, "UNROLL_K": 4, "USE_AVX512": 0},
+            constraints=(
+                Constraint(
+                    "TILE_P, TILE_N and UNROLL_K to be at least 1",
+                    lambda p: min(p["TILE_P"], p["TILE_N"], p["UNROLL_K"]) > 0,
+                ),
+                Constraint("USE_AVX512 to be 0 or 1: a switch", lambda p: p["USE_AVX512"] in (0, 1)),
+            ),
+            precondition="always; x is copied within zeros and w packed, where they do not come so",
+            applies=_refusal("cpu"),
+            preferred_class="cpu",
         ),
     ),
     cost=_cost,

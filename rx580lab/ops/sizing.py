@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 
 from rx580lab.device import Device
 from rx580lab.errors import ShapeError
@@ -15,6 +18,7 @@ __all__ = [
     "checked_count",
     "fitted_group",
     "plain_sizes",
+    "runs_avx512",
     "too_many_turns",
     "turn_limit",
     "wants_wavefronts",
@@ -62,6 +66,24 @@ def plain_sizes(device: Device, n: int) -> tuple[tuple[int], tuple[int]]:
 def turn_limit(device: Device) -> float:
     """The loop turns that a work-item may make before ``device`` silently computes wrong; inf nearly everywhere."""
     return LLVMPIPE_TURNS if "llvmpipe" in device.name.lower() else math.inf
+
+
+@cache
+def _host_features() -> frozenset[str]:
+    """What Linux says that this machine's processor can do; empty elsewhere."""
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = re.search(
+        r"^flags\s*:(.*)$", cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else "", re.MULTILINE
+    )
+    return frozenset(flags.group(1).split()) if flags else frozenset()
+
+
+def runs_avx512(device: Device) -> bool:
+    """Whether a function of a kernel may be compiled for AVX-512: ``device`` is this processor, by PoCL, and has it.
+
+    PoCL's own target leaves it out, but its compiler takes ``__attribute__((target("avx512f")))``.
+    """
+    return device.info.platform == "pocl" and device.device_class == "cpu" and "avx512f" in _host_features()
 
 
 def too_many_turns(device: Device, turns: int) -> str | None:

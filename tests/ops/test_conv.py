@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,7 +14,8 @@ from hypothesis import strategies as st
 import rx580lab as rx
 from rx580lab.device import Device
 from rx580lab.errors import DtypeError, InputError, ShapeError
-from rx580lab.ops.conv import SPEC, conv, plan
+from rx580lab.ops.conv import SPEC, conv, pack_weights, plan
+from rx580lab.ops.sizing import runs_avx512
 from rx580lab.reference import compare
 from rx580lab.reference.conv import conv as oracle
 from rx580lab.reference.conv import conv_tolerance
@@ -19,7 +23,7 @@ from rx580lab.selftest.case import prepare, suite
 from rx580lab.selftest.check import stand_up
 from tests.ops.sweep import sweep
 
-TEMPLATES = {"plain": 33}
+TEMPLATES = {"plain": 35, "cpu": 35, "cpu_depthwise": 10}
 Floats = npt.NDArray[np.float32]
 
 
@@ -40,6 +44,74 @@ def test_cases(pocl: Device, template: str) -> None:
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_large_cases(pocl: Device, template: str) -> None:
     assert sweep(pocl, "conv", template, tiers=("large",)) >= 1
+
+
+@pytest.mark.parametrize("params", [{"USE_AVX512": 0, "TILE_P": 6, "TILE_N": 1}, {"TILE_P": 384, "TILE_N": 16}])
+def test_parameters_change_nothing(pocl: Device, params: dict[str, int]) -> None:
+    assert sweep(pocl, "conv", "cpu", params, tiers=("small",)) == 8
+
+
+def pixel_major(x: npt.NDArray[Any], borders: Sequence[int]) -> npt.NDArray[Any]:
+    """(N, C, ...) -> (N, ..., C) within zeros, by numpy."""
+    rank = x.ndim - 2
+    return np.pad(np.moveaxis(x, 1, -1), [(0, 0), *zip(borders[:rank], borders[rank:], strict=True), (0, 0)])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize(
+    ("x", "w", "window"),
+    [
+        ((2, 19, 9, 11), (37, 19, 3, 3), {"pads": (1, 1, 1, 1)}),
+        ((1, 32, 8, 9), (64, 16, 3, 3), {"pads": (0, 2, 2, 1), "group": 2, "dilations": (1, 2), "strides": (2, 1)}),
+        ((2, 35, 9, 11), (35, 1, 3, 3), {"pads": (1, 1, 1, 1), "group": 35, "strides": (1, 2)}),
+        ((1, 5, 20), (16, 5, 4), {"pads": (1, 2)}),
+        ((1, 3, 4, 5, 6), (17, 3, 2, 2, 2), {"pads": (0, 1, 0, 1, 0, 1)}),
+    ],
+)
+def test_pixel_major_arrays(
+    pocl: Device, x: tuple[int, ...], w: tuple[int, ...], window: dict[str, Any], dtype: type[np.floating[Any]]
+) -> None:
+    rank = len(x) - 2
+    a, b = (array.astype(dtype) for array in tensors(x, w))
+    b *= dtype(0.1)
+    bias = np.linspace(-1, 1, w[0]).astype(dtype)
+    expected = oracle(a, b, bias, activation="relu", **window)
+    tolerance = conv_tolerance(a, b, bias, activation="relu", **window)
+    enough, none, after = window["pads"], [0] * 2 * rank, [1, 2, 0, 3, 1, 2][: 2 * rank]
+    packed = pack_weights(pocl, b, group=window.get("group", 1))
+    for borders, out_borders, weights in ((enough, none, b), (none, after, packed), (after, enough, b)):
+        got = conv(
+            pocl, pixel_major(a, borders), weights, bias, layout="nhwc", borders=borders, out_borders=out_borders,
+            activation="relu", **window,
+        )  # fmt: skip
+        bound = pixel_major(tolerance, out_borders)
+        outcome = compare(got, pixel_major(expected, out_borders), bound, dtype=dtype)
+        assert outcome.ok, (borders, out_borders, outcome.reason)
+    inward = conv(pocl, a, b, bias, out_layout="nhwc", activation="relu", **window)
+    outcome = compare(inward, pixel_major(expected, none), pixel_major(tolerance, none), dtype=dtype)
+    assert outcome.ok, outcome.reason
+    outward = conv(
+        pocl, pixel_major(a, enough), b, bias, layout="nhwc", borders=enough, out_layout="nchw", activation="relu",
+        **window,
+    )  # fmt: skip
+    assert compare(outward, expected, tolerance, dtype=dtype).ok
+
+
+def test_pixel_major_arrays_with_a_residual_stay_in_place(pocl: Device) -> None:
+    x, w = tensors((1, 16, 6, 6), (16, 16, 3, 3))
+    borders = (1, 1, 1, 1)
+    held = pocl.upload(pixel_major(x, borders))
+    out = pocl.zeros((1, 8, 8, 16))
+    window: dict[str, Any] = {"pads": borders, "activation": "silu"}
+    planned = plan(
+        pocl, held, pack_weights(pocl, w), None, held, layout="nhwc", borders=borders, out_borders=borders, out=out,
+        **window,
+    )  # fmt: skip
+    assert [launch.name for launch in planned.launches] == ["conv_cpu.cl:conv_cpu"]
+    assert planned.run() is out
+    expected, tolerance = oracle(x, w, None, x, **window), conv_tolerance(x, w, None, x, **window)
+    outcome = compare(out.download(), pixel_major(expected, borders), pixel_major(tolerance, borders))
+    assert outcome.ok, outcome.reason
 
 
 @settings(deadline=None, max_examples=60)
@@ -100,9 +172,38 @@ def test_refusals(pocl: Device) -> None:
         conv(pocl, x, w.astype(np.float16))
     with pytest.raises(InputError, match="expected an activation among"):
         conv(pocl, x, w, activation="softer")
+    with pytest.raises(InputError, match="expected layout nchw or nhwc, got 'chwn'"):
+        conv(pocl, x, w, layout="chwn")
+    with pytest.raises(InputError, match="expected no borders with layout nchw"):
+        conv(pocl, x, w, borders=(1, 1, 1, 1))
+    with pytest.raises(ShapeError, match="to hold its borders"):
+        conv(pocl, np.moveaxis(x, 1, -1), w, layout="nhwc", borders=(3, 0, 4, 0))
+    with pytest.raises(InputError, match="template 'plain' cannot run here: reads and writes channel-major"):
+        conv(pocl, x, pack_weights(pocl, w), template="plain")
+    with pytest.raises(InputError, match="template 'cpu_depthwise' cannot run here: needs one filter per channel"):
+        conv(pocl, x, w, template="cpu_depthwise")
+    with pytest.raises(InputError, match="TILE_P, TILE_N and UNROLL_K to be at least 1"):
+        conv(pocl, x, w, template="cpu", params={"TILE_P": 0})
     held = pocl.upload(np.zeros((1, 4, 4, 4), np.float32))
     with pytest.raises(InputError, match="expected out apart from x and w"):
         conv(pocl, held, w[:4, :, :1, :1], out=held)
+
+
+def test_avx512_is_used_where_the_processor_has_it_and_refused_elsewhere(
+    pocl: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, w = tensors((1, 4, 6, 6), (8, 4, 3, 3))
+    assert plan(pocl, x, w).params["USE_AVX512"] == int(runs_avx512(pocl))
+    monkeypatch.setattr("rx580lab.ops.conv.runs_avx512", lambda _device: False)
+    assert plan(pocl, x, w).params["USE_AVX512"] == 0
+    with pytest.raises(InputError, match=r"expected USE_AVX512 to be 0: .* has no AVX-512"):
+        plan(pocl, x, w, params={"USE_AVX512": 1})
+
+
+def test_choice(pocl: Device) -> None:
+    assert plan(pocl, *tensors((1, 4, 6, 6), (8, 4, 3, 3))).template == "cpu"
+    assert plan(pocl, *tensors((1, 4, 6, 6), (8, 2, 3, 3)), group=2).template == "cpu"
+    assert plan(pocl, *tensors((1, 4, 6, 6), (4, 1, 3, 3)), group=4).template == "cpu_depthwise"
 
 
 def test_spec_describes_what_can_run() -> None:
@@ -114,7 +215,7 @@ def test_spec_describes_what_can_run() -> None:
     shape = SPEC.shape(x, w, group=2)
     assert shape == {
         "B": 2, "C": 4, "K": 8, "G": 2, "D": 1, "H": 5, "W": 6, "OD": 1, "OH": 3, "OW": 4, "R": 3, "S": 3, "T": 1,
-        "bytes": 4,
+        "bytes": 4, "nhwc": 0, "packed": 0,
     }  # fmt: skip
     cost = SPEC.cost(shape)
     assert (cost.bytes, cost.flop) == (4 * (2 * 4 * 30 + 2 * 8 * 12 + 8 * 2 * 9), 2 * 2 * 8 * 12 * 2 * 9)

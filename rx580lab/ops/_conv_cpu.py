@@ -1,0 +1,317 @@
+"""The cpu templates of ``conv`` and ``conv_transpose``: tables of places, packed weights, layouts, launches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rx580lab.compile import Launch, load_kernel
+from rx580lab.device import Array, Device
+from rx580lab.errors import InputError
+from rx580lab.ops._conv_geometry import Geometry, Layouts, Triple
+from rx580lab.ops.epilogue import Epilogue
+from rx580lab.ops.plan import Params
+from rx580lab.ops.sizing import ceil_div, checked_count
+
+__all__ = [
+    "Job",
+    "Operands",
+    "PackedWeights",
+    "bordered",
+    "conv_job",
+    "depthwise_launches",
+    "direct_launch",
+    "flags_and_arrays",
+    "needed_after",
+    "pack",
+    "pack_depthwise",
+]
+
+Ints = npt.NDArray[np.int32]
+# Filters of a panel and pixels of conv_cpu_arrange_x's work-items: fixed in the kernels.
+PANEL, BLOCK, DEPTHWISE_PIXELS = 16, 64, 64
+# Floats past the columns of a bordered plane that conv_cpu_depthwise_planes may read: 16 columns, 2 apart, and more.
+SLACK = 64
+WITH_BIAS, WITH_RESIDUAL, ADJOINING = 1, 2, 4
+
+
+@dataclass(frozen=True)
+class PackedWeights:
+    """Weights as a template of ``conv`` reads them, packed once by ``pack_weights``.
+
+    Attributes:
+        panels: fp32. shape, dtype: of the w that they were made of. template: which one reads them.
+    """
+
+    panels: Array
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    group: int
+    template: Literal["cpu", "cpu_depthwise"]
+
+    @property
+    def ndim(self) -> int:
+        """Axes of the w that they were made of."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Elements of the w that they were made of."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Operands:
+    """What the launches of a plan have in common; ``bias`` and ``residual`` None where they are not there."""
+
+    x: Array
+    bias: Array | None
+    residual: Array | None
+    out: Array
+    epilogue: Epilogue
+    layouts: Layouts
+
+    @property
+    def macros(self) -> dict[str, int]:
+        """What kernels that store ``out`` are built with."""
+        return {**self.epilogue.macros(), "HALF": int(self.out.dtype == np.float16)}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pass over pixels of out: where each is read and stored, and what each tap adds.
+
+    Attributes:
+        sources: of each pixel, in an image of bordered x. targets: of each pixel, in an image of out.
+        taps: from a pixel's source to the operands of a tap. run: operands of a tap, side by side.
+        positions: the kernel's positions that the taps stand for, in order. adjoining: pixels are side by side in out.
+    """
+
+    sources: Ints
+    targets: Ints
+    taps: Ints
+    run: int
+    positions: Ints
+    adjoining: bool
+
+
+@dataclass(frozen=True)
+class Bordered:
+    """x as the kernels read it: pixel-major, fp32, ``borders`` of zeros before each axis.
+
+    ``lengths`` are those of the padded axes, ``launches`` bring x there.
+    """
+
+    array: Array
+    lengths: Triple
+    borders: Triple
+    launches: tuple[Launch, ...]
+
+
+def places(lengths: Triple, strides: Triple, starts: Triple, within: Triple, scale: int = 1) -> Ints:
+    """Places of all (depth, height, width) < ``lengths`` in an array of lengths ``within``, times ``scale``."""
+    pitches = (within[1] * within[2], within[2], 1)
+    axes = [(np.arange(lengths[i]) * strides[i] + starts[i]) * pitches[i] * scale for i in range(3)]
+    return (axes[0][:, None, None] + axes[1][:, None] + axes[2]).reshape(-1).astype(np.int32)
+
+
+def bordered(device: Device, found: Geometry, given: Operands, before: Triple, after: Triple) -> Bordered:
+    """Makes x have at least these borders: itself where it has them already, else a copy."""
+    layouts, x = given.layouts, given.x
+    inside = layouts.x_borders
+    enough = all(inside[0][i] >= before[i] and inside[1][i] >= after[i] for i in range(3))
+    if layouts.x_nhwc and enough and x.dtype == np.float32 and x.size:
+        return Bordered(x, _sum(_sum(inside[0], found.size), inside[1]), inside[0], ())
+    lengths = _sum(_sum(before, found.size), after)
+    checked_count("conv", math.prod(lengths) * found.channels)
+    made = device.upload(np.zeros(max(found.batch * math.prod(lengths) * found.channels, 1), np.float32))
+    if x.size == 0:
+        return Bordered(made, lengths, before, ())
+    macros = {"HALF": int(x.dtype == np.float16)}
+    y_image = np.int32(math.prod(lengths) * found.channels)
+    if layouts.x_nhwc:
+        rows: Triple = (found.size[0], found.size[1], 1)
+        whole = _sum(_sum(inside[0], found.size), inside[1])
+        tables = [
+            device.upload(places(rows, (1, 1, 1), starts, within, found.channels))
+            for starts, within in ((inside[0], whole), (before, lengths))
+        ]
+        kernel = load_kernel(device, "conv_cpu_arrange", "conv_cpu_widen_x", macros)
+        x_image = np.int32(math.prod(whole) * found.channels)
+        launch = kernel.bind(
+            (rows[0] * rows[1], 1, found.batch), (1, 1, 1),
+            np.int32(found.size[2] * found.channels), x_image, y_image, *tables, x, made,
+        )  # fmt: skip
+    else:
+        n_pixels = math.prod(found.size)
+        to = device.upload(places(found.size, (1, 1, 1), before, lengths, found.channels))
+        kernel = load_kernel(device, "conv_cpu_arrange", "conv_cpu_arrange_x", macros)
+        launch = kernel.bind(
+            (ceil_div(n_pixels, BLOCK), 1, found.batch), (1, 1, 1),
+            np.int32(n_pixels), np.int32(found.channels), y_image, to, x, made,
+        )  # fmt: skip
+    return Bordered(made, lengths, before, (launch,))
+
+
+def needed_after(found: Geometry) -> Triple:
+    """How far the last window reaches past the end of x, per axis."""
+    ends = [
+        (found.out[i] - 1) * found.strides[i] + (found.kernel[i] - 1) * found.dilations[i] + 1 - found.before[i]
+        for i in range(3)
+    ]
+    return _triple([max(ends[i] - found.size[i], 0) for i in range(3)])
+
+
+def conv_job(found: Geometry, source: Bordered, layouts: Layouts) -> Job:
+    """The one pass of a convolution."""
+    channels, kernel = found.channels, found.kernel
+    starts = _triple([source.borders[i] - found.before[i] for i in range(3)])
+    sources = places(found.out, found.strides, starts, source.lengths, channels)
+    # Positions of a row of the kernel adjoin, with all their channels, where nothing lies between them.
+    joined = found.group == 1 and (found.dilations[2] == 1 or kernel[2] == 1)
+    steps: Triple = (kernel[0], kernel[1], 1) if joined else kernel
+    taps = places(steps, found.dilations, (0, 0, 0), source.lengths, channels)
+    run = kernel[2] * channels if joined else found.channels_each
+    positions = np.arange(found.n_taps, dtype=np.int32)
+    return Job(sources, out_places(found, layouts), taps, run, positions, not layouts.out_nhwc)
+
+
+def out_places(found: Geometry, layouts: Layouts) -> Ints:
+    """Where each pixel of an image of out lies."""
+    if not layouts.out_nhwc:
+        return np.arange(found.n_pixels, dtype=np.int32)
+    before, after = layouts.out_borders
+    return places(found.out, (1, 1, 1), before, _sum(_sum(before, found.out), after), found.filters)
+
+
+def pack(device: Device, found: Geometry, w: Array, positions: Ints, transposed: bool = False) -> tuple[Array, Launch]:
+    """Panels of ``w`` for ``conv_cpu`` at those positions of the kernel, and the launch that fills them."""
+    each_c, each_k, n_taps = found.channels_each, found.filters_each, found.n_taps
+    n_panels = ceil_div(each_k, PANEL)
+    panels = device.empty((found.group, n_panels, len(positions) * each_c, PANEL))
+    steps = (n_taps, each_k * n_taps) if transposed else (each_c * n_taps, n_taps)
+    kernel = load_kernel(device, "conv_cpu_arrange", "conv_cpu_pack_w", {"HALF": int(w.dtype == np.float16)})
+    counts = np.int32(len(positions)), np.int32(each_c), np.int32(each_k)
+    launch = kernel.bind(
+        (n_panels, 1, found.group), (1, 1, 1),
+        *counts, *map(np.uint32, steps), np.uint32(each_c * each_k * n_taps), device.upload(positions), w, panels,
+    )  # fmt: skip
+    return panels, launch
+
+
+def pack_depthwise(device: Device, found: Geometry, w: Array) -> tuple[Array, Launch]:
+    """``w`` for ``conv_cpu_depthwise``, and the launch that fills it."""
+    packed = device.empty((found.n_taps, found.channels))
+    macros = {"HALF": int(w.dtype == np.float16)}
+    kernel = load_kernel(device, "conv_cpu_depthwise", "conv_cpu_depthwise_pack", macros)
+    counts = np.int32(found.n_taps), np.int32(found.channels)
+    return packed, kernel.bind((found.n_taps,), (1,), *counts, w, packed)
+
+
+def direct_launch(
+    device: Device, found: Geometry, params: Params, given: Operands, source: Bordered, job: Job, panels: Array | None
+) -> Launch:
+    """The launch of ``conv_cpu`` for one job. ``panels`` None: there are no products to add."""
+    unused = device.zeros(1, given.out.dtype)
+    bias = device.upload(np.zeros(found.filters, given.out.dtype)) if given.bias is None else given.bias
+    macros = {**given.macros, "USE_AVX512": params["USE_AVX512"], "UNROLL_K": params["UNROLL_K"]}
+    kernel = load_kernel(device, "conv_cpu", "conv_cpu", macros)
+    n_pixels, n_panels = len(job.sources), ceil_div(found.filters_each, PANEL)
+    flags = WITH_RESIDUAL * (given.residual is not None) + ADJOINING * job.adjoining
+    counts = (
+        n_pixels, len(job.taps) if panels is not None else 0, job.run, found.filters_each, found.group,
+        found.channels_each, math.prod(source.lengths) * found.channels, given.out.size // found.batch,
+        1 if given.layouts.out_nhwc else found.n_pixels, params["TILE_P"], params["TILE_N"], flags,
+    )  # fmt: skip
+    tables = (device.upload(table) for table in (job.taps, job.sources, job.targets))
+    return kernel.bind(
+        (ceil_div(n_pixels, params["TILE_P"]), ceil_div(n_panels, params["TILE_N"]), found.batch * found.group),
+        (1, 1, 1),
+        *map(np.int32, counts), *given.epilogue.args(), *tables, source.array,
+        source.array if panels is None else panels, bias, unused if given.residual is None else given.residual,
+        given.out,
+    )  # fmt: skip
+
+
+def depthwise_launches(
+    device: Device, found: Geometry, given: Operands, w: Array | PackedWeights
+) -> tuple[list[Launch], list[Array]]:
+    """The launches of ``cpu_depthwise``: along rows for channel-major x and out, else over channels."""
+    if given.layouts.out_nhwc:
+        return _depthwise_pixels(device, found, given, w)
+    if isinstance(w, PackedWeights):
+        raise InputError("conv", "expected layout nhwc with packed weights of a depthwise convolution, got nchw")
+    return _depthwise_planes(device, found, given, w)
+
+
+def _depthwise_pixels(
+    device: Device, found: Geometry, given: Operands, w: Array | PackedWeights
+) -> tuple[list[Launch], list[Array]]:
+    source = bordered(device, found, given, found.before, needed_after(found))
+    job = conv_job(found, source, given.layouts)
+    launches = list(source.launches)
+    if isinstance(w, PackedWeights):
+        packed = w.panels
+    else:
+        packed, launch = pack_depthwise(device, found, w)
+        launches.append(launch)
+    kernel = load_kernel(device, "conv_cpu_depthwise", "conv_cpu_depthwise", given.macros)
+    flags, more = flags_and_arrays(device, given)
+    counts = (
+        found.n_pixels, found.n_taps, found.channels, math.prod(source.lengths) * found.channels,
+        given.out.size // found.batch, flags,
+    )  # fmt: skip
+    tables = (device.upload(table) for table in (job.taps, job.sources, job.targets))
+    launches.append(
+        kernel.bind(
+            (ceil_div(found.n_pixels, DEPTHWISE_PIXELS), 1, found.batch), (1, 1, 1),
+            *map(np.int32, counts), *given.epilogue.args(), *tables, source.array, packed, *more, given.out,
+        )
+    )  # fmt: skip
+    return launches, [source.array, packed]
+
+
+def _depthwise_planes(device: Device, found: Geometry, given: Operands, w: Array) -> tuple[list[Launch], list[Array]]:
+    after = needed_after(found)
+    lengths = _sum(_sum(found.before, found.size), after)
+    plane_length = checked_count("conv", math.prod(lengths) + SLACK * max(found.strides[2], 1))
+    n_planes = found.batch * found.channels
+    n_items = min(n_planes, 4 * device.compute_units)
+    planes = device.upload(np.zeros((n_items, plane_length), np.float32))
+    row = (1, 1, 1)
+    taps = places(found.kernel, found.dilations, (0, 0, 0), lengths)
+    to = places((found.size[0], found.size[1], 1), row, found.before, lengths)
+    sources = places((found.out[0], found.out[1], 1), found.strides, (0, 0, 0), lengths)
+    flags, more = flags_and_arrays(device, given)
+    counts = (
+        n_planes, found.channels, found.n_taps, found.strides[2], found.size[0] * found.size[1], found.size[2],
+        found.out[0] * found.out[1], found.out[2], plane_length, flags,
+    )  # fmt: skip
+    kernel = load_kernel(device, "conv_cpu_depthwise", "conv_cpu_depthwise_planes", given.macros)
+    x = given.x if given.x.size else device.zeros(1, given.x.dtype)
+    tables = (device.upload(table if table.size else np.zeros(1, np.int32)) for table in (taps, to, sources))
+    launch = kernel.bind(
+        (n_items,), (1,), *map(np.int32, counts), *given.epilogue.args(), *tables, x, w, *more, given.out, planes
+    )
+    return [launch], [planes]
+
+
+def flags_and_arrays(device: Device, given: Operands) -> tuple[int, tuple[Array, Array]]:
+    """Which optional arrays there are, and the arrays to pass: OpenCL has no absent one."""
+    unused = device.zeros(1, given.out.dtype)
+    flags = WITH_BIAS * (given.bias is not None) + WITH_RESIDUAL * (given.residual is not None)
+    bias, residual = (unused if one is None else one for one in (given.bias, given.residual))
+    return flags, (bias, residual)
+
+
+def _sum(one: Triple, other: Triple) -> Triple:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
+
+
+def _triple(values: Sequence[int]) -> Triple:
+    return values[0], values[1], values[2]
