@@ -15,16 +15,13 @@ from rx580lab.ops.conv import conv
 from rx580lab.ops.conv_i8_i8 import conv_i8_i8
 from rx580lab.ops.copy import copy
 from rx580lab.ops.elementwise import elementwise
-from rx580lab.ops.expand import expand
-from rx580lab.ops.fma_peak import fma_peak
-from rx580lab.ops.gemm import PackedB, gemm, pack_b
 from rx580lab.ops.embedding import embedding
 from rx580lab.ops.expand import expand
 from rx580lab.ops.fma_peak import fma_peak
 from rx580lab.ops.gather import gather
 from rx580lab.ops.gather_elements import gather_elements
 from rx580lab.ops.gather_nd import gather_nd
-from rx580lab.ops.gemm import gemm
+from rx580lab.ops.gemm import PackedB, gemm, pack_b
 from rx580lab.ops.gemm_i8_i8 import gemm_i8_i8
 from rx580lab.ops.layernorm import layernorm
 from rx580lab.ops.pad import pad
