@@ -227,6 +227,25 @@ def _attention(inputs: Inputs, keywords: dict[str, Any]) -> Model:
     return model
 
 
+def _resize(inputs: Inputs, keywords: dict[str, Any]) -> Model:
+    x = inputs[0]
+    if x is None or x.size == 0:
+        raise ShapeError("onnxruntime", "expected x with elements")
+    model = Model((), x.dtype, inputs={"x": x})
+    names = ["x"]
+    for name, dtype in (("roi", np.float32), ("scales", np.float32), ("sizes", np.int64)):
+        value = keywords.pop(name, None)
+        names.append("" if value is None else name)
+        if value is not None:
+            model.constants[name] = np.asarray(value, dtype)
+    attributes: dict[str, Any] = {
+        name: int(value) if isinstance(value, bool) else value for name, value in keywords.items()
+    }
+    model.add("Resize", names if names[-1] else names[:-1], "y", **attributes)
+    model.shape = _inferred(model)
+    return model
+
+
 class _Session:
     """A model loaded, its arrays bound so that a run copies nothing. Its methods keep the bound memory alive."""
 
@@ -273,6 +292,7 @@ _MODELS: dict[str, Callable[[Inputs, dict[str, Any]], Model]] = {
     "conv": _conv("Conv"),
     "conv_transpose": _conv("ConvTranspose"),
     "pool": _pool,
+    "resize": _resize,
     "attention": _attention,
 }
 OPS = tuple(_MODELS)

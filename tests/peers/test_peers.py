@@ -155,6 +155,16 @@ def test_onnxruntime_says_which_attention_it_is_not_set_up_for(pocl: Device) -> 
         onnxruntime.entrant(pocl, "attention", [one.astype(np.float16) for one in (q, q, q)])
 
 
+@pytest.mark.parametrize("keywords", [{"scales": (1, 1, 2, 2)}, {"sizes": (1, 2, 3, 9), "mode": "linear"}])
+def test_onnxruntime_resizes(pocl: Device, keywords: dict[str, Any]) -> None:
+    require("onnxruntime")
+    x = np.arange(2 * 5 * 4, dtype=np.float32).reshape(1, 2, 5, 4)
+    contestant = onnxruntime.entrant(pocl, "resize", (x,), keywords).contestant
+    assert contestant.output is not None
+    contestant.run()
+    np.testing.assert_allclose(contestant.output(), ops.resize(pocl, x, **keywords), rtol=1e-5)
+
+
 def test_onnxruntime_missing_names_the_cure(pocl: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "find_spec", lambda _name: None)
     assert onnxruntime.unavailable(pocl) == "needs onnx and onnxruntime: pip install 'rx580lab[peers]'"
