@@ -1,7 +1,7 @@
 // out = x repeated along its axes of length 1, and along axes put in front, bit for bit.
 //
-// Shapes: x, out of rank up to 8; elements of 1, 2, 4 or 8 bytes. Traffic: 1 read of x, later ones mostly from cache, + 1
-// write of out. Two templates, one result: expand_plain moves an element per work-item, expand_cpu walks rows.
+// Shapes: x, out of rank up to 8; elements of 1, 2, 4 or 8 bytes. Traffic: 1 read of x, later ones mostly from cache, +
+// 1 write of out. Two templates, one result: expand_plain moves an element per work-item, expand_cpu walks rows.
 
 #include "rows.h"
 

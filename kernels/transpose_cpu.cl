@@ -3,8 +3,8 @@
 // Two ways, by whether the innermost axis (joined and widened as walk.h says) stays innermost:
 //   transpose_cpu          it stays: rows move, as in rows.h
 //   transpose_cpu_planes   it moves: a plane has P rows, p_step apart in x, of Q neighbours; in out it has Q rows,
-//                          q_step apart, of P neighbours. n, source, target: the axes beside the plane. NDRange: (tiles of Q,
-//                          tiles of P, shares of planes) in groups of one.
+//                          q_step apart, of P neighbours. n, source, target: the axes beside the plane. NDRange:
+//                          (tiles of Q, tiles of P, shares of planes) in groups of one.
 // A tile is a few hundred elements square: its pages fit into the translation buffers. In it, blocks of SIDE x SIDE go
 // along x's rows, and a line of cache of every out row is filled before the next is begun.
 

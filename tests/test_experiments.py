@@ -38,5 +38,5 @@ def test_the_small_version_ends_well_and_leaves_a_report(path: Path, tmp_path: P
 
 
 def test_there_is_an_experiment_of_each_of_these() -> None:
-    named = {"quickstart", "roofline", "gemm", "softmax", "stopwatch", "launch", "random_cases"}
+    named = {"quickstart", "roofline", "gemm", "softmax", "stopwatch", "launch", "random_cases", "movement"}
     assert {path.stem for path in EXPERIMENTS} >= named

@@ -45,7 +45,7 @@ PLACES = {
 }
 NEVER_IN_A_NAME = {"optimized", "ultra", "fast", "new", "v2", "final", "production", "manager", "helper", "utils"}
 # Modules of ops/ and reference/ that serve every op.
-SHARED_BY_OPS = {"__init__", "epilogue", "plan", "sizing", "walk"}
+SHARED_BY_OPS = {"__init__", "epilogue", "plan", "sizing", "walk", "indices"}
 SHARED_BY_ORACLES = {"__init__", "compare", "epilogue"}
 MOST_LINES = {".py": 400, ".cl": 300, ".h": 300}
 MOST_LINES_OF_A_FUNCTION = 60

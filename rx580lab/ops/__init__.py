@@ -15,8 +15,12 @@ from rx580lab.ops.conv import conv
 from rx580lab.ops.conv_i8_i8 import conv_i8_i8
 from rx580lab.ops.copy import copy
 from rx580lab.ops.elementwise import elementwise
+from rx580lab.ops.embedding import embedding
 from rx580lab.ops.expand import expand
 from rx580lab.ops.fma_peak import fma_peak
+from rx580lab.ops.gather import gather
+from rx580lab.ops.gather_elements import gather_elements
+from rx580lab.ops.gather_nd import gather_nd
 from rx580lab.ops.gemm import PackedB, gemm, pack_b
 from rx580lab.ops.gemm_i8_i8 import gemm_i8_i8
 from rx580lab.ops.layernorm import layernorm
@@ -25,6 +29,8 @@ from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
 from rx580lab.ops.pool import pool
 from rx580lab.ops.resize import resize
 from rx580lab.ops.rmsnorm import rmsnorm
+from rx580lab.ops.scatter_elements import scatter_elements
+from rx580lab.ops.scatter_nd import scatter_nd
 from rx580lab.ops.slice import slice  # noqa: A004
 from rx580lab.ops.softmax import softmax
 from rx580lab.ops.tile import tile
@@ -53,6 +59,12 @@ NAMES = (
     "attention",
     "elementwise",
     "resize",
+    "gather",
+    "gather_elements",
+    "gather_nd",
+    "scatter_elements",
+    "scatter_nd",
+    "embedding",
 )
 
 __all__ = [
@@ -70,8 +82,12 @@ __all__ = [
     "conv_i8_i8",
     "copy",
     "elementwise",
+    "embedding",
     "expand",
     "fma_peak",
+    "gather",
+    "gather_elements",
+    "gather_nd",
     "gemm",
     "gemm_i8_i8",
     "layernorm",
@@ -80,6 +96,8 @@ __all__ = [
     "pool",
     "resize",
     "rmsnorm",
+    "scatter_elements",
+    "scatter_nd",
     "slice",
     "softmax",
     "spec",

@@ -30,12 +30,14 @@ __all__ = [
     "canonical",
     "int2",
     "int8",
+    "joined",
     "movable",
     "moved_cost",
     "row_major",
     "rows_per_item",
     "streams",
     "uint8",
+    "walk_arguments",
     "walk_launch",
     "walk_plan",
     "walk_templates",
@@ -78,13 +80,14 @@ def row_major(shape: Sequence[int]) -> tuple[int, ...]:
 
 def canonical(walk: Walk) -> Walk:
     """The same bytes moved by fewer axes and wider elements; a walk of one element has one axis of length 1."""
-    found = _joined(walk)
+    found = joined(walk)
     while (wider := _widened(found)) is not None:
-        found = _joined(wider)
+        found = joined(wider)
     return found
 
 
-def _joined(walk: Walk) -> Walk:
+def joined(walk: Walk) -> Walk:
+    """The same elements moved by fewer axes: those of length 1 dropped, those that continue each other made one."""
     axes: list[tuple[int, int, int]] = []
     for n, source, target in zip(walk.lengths, walk.source, walk.target, strict=True):
         if n == 1:
@@ -139,21 +142,26 @@ def walk_launch(device: Device, op: str, template: Template, walk: Walk, x: Arra
     """The launch of a canonical walk by ``<op>_<template>``, a kernel of ``walk_element`` or ``walk_rows``."""
     kernel = load_kernel(device, template.source, f"{op}_{template.name}", {"ITEM_BYTES": walk.item_bytes})
     n_columns, n_rows = walk.lengths[-1], math.prod(walk.lengths[:-1])
-    arguments = (
-        np.uint32(n_rows),
-        np.uint32(n_columns),
-        int2(walk.source_start, walk.target_start),
-        int2(walk.source[-1], walk.target[-1]),
-        uint8(walk.lengths[-2::-1]),
-        int8(walk.source[-2::-1]),
-        int8(walk.target[-2::-1]),
-    )
+    arguments = walk_arguments(walk)
     if template.name != "cpu":
         return kernel.bind(*plain_sizes(device, walk.count), x, out, *arguments)
     per_item, width = rows_per_item(device, n_columns, walk.item_bytes)
     sizes = (ceil_div(n_columns, width), ceil_div(n_rows, per_item)), (1, 1)
     stream = np.int32(streams(out))
     return kernel.bind(*sizes, x, out, *arguments, np.uint32(per_item), np.uint32(width), stream)
+
+
+def walk_arguments(walk: Walk) -> tuple[np.generic, ...]:
+    """WALK_ARGUMENTS of walk.h."""
+    return (
+        np.uint32(math.prod(walk.lengths[:-1])),
+        np.uint32(walk.lengths[-1]),
+        int2(walk.source_start, walk.target_start),
+        int2(walk.source[-1], walk.target[-1]),
+        uint8(walk.lengths[-2::-1]),
+        int8(walk.source[-2::-1]),
+        int8(walk.target[-2::-1]),
+    )
 
 
 def walk_plan(

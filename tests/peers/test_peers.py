@@ -13,10 +13,12 @@ import rx580lab as rx
 from rx580lab import ops, peers
 from rx580lab.device import Device
 from rx580lab.errors import DtypeError, InputError, MeasureError, PeerUnavailable, ShapeError
-from rx580lab.peers import clblast, onnxruntime, openblas
+from rx580lab.experiment.problem import parse_shape
+from rx580lab.peers import clblast, numpy, onnxruntime, openblas
 from rx580lab.reference import compare
 from rx580lab.reference.attention import attention
 from rx580lab.reference.gemm import gemm, gemm_tolerance
+from rx580lab.selftest.case import prepare_problem
 from tests.requirements import require
 
 Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
@@ -172,7 +174,7 @@ def test_onnxruntime_missing_names_the_cure(pocl: Device, monkeypatch: pytest.Mo
         onnxruntime.entrant(pocl, "gemm", pair())
 
 
-@pytest.mark.parametrize("name", peers.NAMES)
+@pytest.mark.parametrize("name", [name for name in peers.NAMES if "gemm" in peers.peer(name).OPS])
 def test_refusals(pocl: Device, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for one in (clblast, onnxruntime):  # the checks come before the library
         monkeypatch.setattr(one, "unavailable", lambda _device: None)
@@ -189,5 +191,28 @@ def test_refusals(pocl: Device, name: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_names() -> None:
-    with pytest.raises(InputError, match="expected one of openblas, clblast, onnxruntime, got 'mkl'"):
+    with pytest.raises(InputError, match=r"expected one of openblas, clblast, .*, got 'mkl'"):
         peers.peer("mkl")
+
+
+@pytest.mark.parametrize("op", numpy.OPS)
+def test_numpy_moves_elements_as_we_do(pocl: Device, op: str) -> None:
+    problem = prepare_problem(op, parse_shape(op), seed=1)
+    entrant = peers.peer("numpy").entrant(pocl, op, problem.arrays, problem.case.keywords)
+    runner = entrant.contestant
+    assert runner.output is not None
+    for _ in range(2):
+        assert "never written" in str(compare(runner.output(), problem.expected, 0.0, dtype=problem.dtype).reason)
+        runner.run()
+        assert compare(runner.output(), problem.expected, 0.0, dtype=problem.dtype).ok
+        entrant.spoil()
+
+
+def test_numpy_refuses_what_it_is_not_set_up_for(pocl: Device) -> None:
+    x = np.ones((4, 4), np.float32)
+    with pytest.raises(PeerUnavailable, match="an op among transpose, slice"):
+        numpy.entrant(pocl, "gemm", (x, x))
+    with pytest.raises(PeerUnavailable, match="margins of a constant only"):
+        numpy.entrant(pocl, "pad", (x,), {"pads": (0, 0, 1, 1), "mode": "wrap"})
+    with pytest.raises(PeerUnavailable, match="steps forwards only"):
+        numpy.entrant(pocl, "slice", (x,), {"starts": (3,), "ends": (0,), "steps": (-1,)})
