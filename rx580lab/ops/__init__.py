@@ -23,6 +23,7 @@ from rx580lab.ops.gather_elements import gather_elements
 from rx580lab.ops.gather_nd import gather_nd
 from rx580lab.ops.gemm import PackedB, gemm, pack_b
 from rx580lab.ops.gemm_i8_i8 import gemm_i8_i8
+from rx580lab.ops.gemv import gemv
 from rx580lab.ops.layernorm import layernorm
 from rx580lab.ops.pad import pad
 from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
@@ -43,6 +44,7 @@ NAMES = (
     "fma_peak",
     "gemm",
     "gemm_i8_i8",
+    "gemv",
     "conv_i8_i8",
     "softmax",
     "conv",
@@ -90,6 +92,7 @@ __all__ = [
     "gather_nd",
     "gemm",
     "gemm_i8_i8",
+    "gemv",
     "layernorm",
     "pack_b",
     "pad",

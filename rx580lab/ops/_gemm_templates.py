@@ -19,6 +19,8 @@ __all__ = ["TEMPLATES", "local_bytes", "preferred", "sized", "turns"]
 SKINNY_ROWS = 24
 # Up to so many rows, copies of B by the work-items that share it cost less than panels, which are written and read.
 INPLACE_ROWS = 384
+# Up to so many rows, each may pass over B by itself while that is in cache (K = N = 4096, one core).
+MATVEC_ROWS = 8
 # Rows and columns of the smallest tile of C that the cpu templates offer: one micro-tile.
 LEAST_CPU = (6, PANEL)
 # Work-items per compute unit that the cpu templates aim at, so that a late one does not leave the others idle.
@@ -33,6 +35,9 @@ def preferred(device: Device, shape: Shape) -> str | None:
     """The template that neither the device's class nor a hard precondition would choose."""
     if turn_limit(device) < math.inf:
         return None if shape["packed"] else "gpu"  # many short work-items
+    few = MATVEC_ROWS if device.device_class == "cpu" else 1
+    if _no_matvec(device, shape) is None and min(shape["M"], shape["N"]) <= few:
+        return "matvec"
     if device.device_class != "cpu" or shape["packed"]:
         return None
     if shape["M"] <= SKINNY_ROWS and shape["N"] >= PANEL and not shape["transpose_b"]:
@@ -43,6 +48,8 @@ def preferred(device: Device, shape: Shape) -> str | None:
 def turns(name: str, shape: Shape, params: Params) -> int:
     """No fewer loop turns than a work-item of that template makes, if the compiler unrolls nothing."""
     depth = shape["K"]
+    if name == "matvec":
+        return depth // WAVEFRONT + 64
     if name in ("plain", "gpu"):
         return depth if name == "plain" else 4 * depth
     n_rows, n_cols = min(shape["M"], params["TILE_M"]), min(shape["N"], params["TILE_N"])
@@ -67,6 +74,15 @@ def _refusal(name: str, least: Params) -> Callable[[Device, Shape], str | None]:
         return endless or (wants_wavefronts(device, shape) if name == "gpu" else None)
 
     return refusal
+
+
+def _no_matvec(device: Device, shape: Shape) -> str | None:
+    """Why ``gemv`` cannot do it, or None: W is B transposed and its vectors A's rows, or W is A and its vector B."""
+    if shape["packed"] or shape["transpose_a"] or shape["B"] != 1:
+        return "it takes one product, a not transposed, b not packed"
+    if not (shape["transpose_b"] or (shape["N"] == 1 and not shape["bias"])):
+        return "it takes b transposed, or one column of b without a bias"
+    return too_many_turns(device, turns("matvec", shape, {}))
 
 
 def sized(device: Device, name: str, shape: Shape, params: Params) -> dict[str, int]:
@@ -307,4 +323,14 @@ _SKINNY = Template(
     preferred_class="cpu",
 )
 
-TEMPLATES = (_PLAIN, _GPU, _CPU, _INPLACE, _SKINNY)
+_MATVEC = Template(
+    name="matvec",
+    source="gemv",
+    space={},
+    default={},
+    precondition=f"one product with b transposed or one column wide: a gemv; chosen for at most {MATVEC_ROWS} rows",
+    applies=_no_matvec,
+    preferred_class="cpu",
+)
+
+TEMPLATES = (_PLAIN, _GPU, _CPU, _INPLACE, _SKINNY, _MATVEC)

@@ -25,6 +25,7 @@ from rx580lab.ops._gemm_problem import (
 )
 from rx580lab.ops._gemm_templates import TEMPLATES, local_bytes, preferred, sized, turns
 from rx580lab.ops.epilogue import Epilogue
+from rx580lab.ops.gemv import plan as gemv_plan
 from rx580lab.ops.plan import (
     OpSpec,
     Params,
@@ -121,12 +122,37 @@ def plan(
     merged = _sized(device, chosen, shape, merged, params)
     if target.size == 0:
         return Plan("gemm", chosen.name, merged, (), target)
+    if chosen.name == "matvec":
+        return _as_gemv(device, left, panels, target, terms, shape, alpha, epilogue)
     offsets = device.upload(batch_offsets(left, right, shape, panels=chosen.name == "cpu"))
     if shape["K"] == 0:
         # OpenCL has no empty buffer to pass; the kernels never read this one.
         left = panels = device.zeros(1, left.dtype)
     job = _Job(device, chosen.name, merged, shape, offsets, left, panels, target, terms, alpha, epilogue or Epilogue())
     return job.by_panels(constant_b) if chosen.name == "cpu" else job.in_place()
+
+
+def _as_gemv(
+    device: Device,
+    a: Array,
+    b: Array,
+    out: Array,
+    terms: tuple[Array | None, Array | None],
+    shape: Shape,
+    alpha: float,
+    epilogue: Epilogue | None,
+) -> Plan:
+    """B transposed times each row of A, or A times the one column of B: both are W @ x."""
+    bias, residual = terms
+    n_rows, n_cols, depth = shape["M"], shape["N"], shape["K"]
+    wanted: tuple[int, ...] = (n_rows, n_cols) if shape["transpose_b"] else (n_rows,)
+    if shape["transpose_b"]:
+        w, x = b.reshape(n_cols, depth), a.reshape(n_rows, depth)
+    else:
+        w, x = a.reshape(n_rows, depth), b.reshape(depth)
+    more = None if residual is None else residual.reshape(wanted)
+    inner = gemv_plan(device, w, x, bias, more, alpha=alpha, epilogue=epilogue, out=out.reshape(wanted))
+    return Plan("gemm", "matvec", {}, inner.launches, out)
 
 
 def _sized(

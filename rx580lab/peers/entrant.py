@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rx580lab.errors import DtypeError, PeerUnavailable, ShapeError
 from rx580lab.measure import Contestant
 
-__all__ = ["NONE", "Entrant", "Inputs", "Keywords", "checked_matrices"]
+__all__ = ["NONE", "Entrant", "Inputs", "Keywords", "checked_matrices", "checked_operands"]
 
 # An op's arrays, None for an optional one, and its other arguments.
 Inputs = Sequence[npt.NDArray[Any] | None]
@@ -49,20 +49,34 @@ def checked_matrices(
 
     With ``views``, of any batch, and transposed ones as views that are not; else matrices only, as they are.
     """
-    if reason is not None:
-        raise PeerUnavailable(name, reason)
-    if op not in ops:
-        raise PeerUnavailable(name, f"expected an op among {', '.join(ops)}, got {op!r}")
-    known = {"constant_b", "transpose_a", "transpose_b"} if views else {"constant_b"}
-    if set(keywords) - known or len([one for one in inputs if one is not None]) != 2:
-        raise PeerUnavailable(name, "it is set up for a plain product of two matrices only")
-    a, b = (np.ascontiguousarray(one) for one in inputs[:2])
-    if a.dtype != np.float32 or b.dtype != np.float32:
-        raise DtypeError(name, f"expected a and b of float32, got {a.dtype} and {b.dtype}")
+    turned = ("transpose_a", "transpose_b") if views else ()
+    a, b = checked_operands(name, op, ops, reason, inputs, keywords, ("constant_b", *turned))
     if a.ndim < 2 or b.ndim < 2 or (not views and (a.ndim, b.ndim) != (2, 2)):
         raise ShapeError(name, f"expected a (M, K) and b (K, N), got {a.shape} and {b.shape}")
     a = a.swapaxes(-1, -2) if keywords.get("transpose_a") else a
     b = b.swapaxes(-1, -2) if keywords.get("transpose_b") else b
     if a.shape[-1] != b.shape[-2] or 0 in (*a.shape, *b.shape):
         raise ShapeError(name, f"expected non-empty a (M, K) and b (K, N), got {a.shape} and {b.shape}")
+    return a, b
+
+
+def checked_operands(
+    name: str,
+    op: str,
+    ops: Sequence[str],
+    reason: str | None,
+    inputs: Inputs,
+    keywords: Keywords,
+    known: Sequence[str] = (),
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The two fp32 arrays of a product, C-contiguous; PeerUnavailable when ``reason``, op or keyword forbid it."""
+    if reason is not None:
+        raise PeerUnavailable(name, reason)
+    if op not in ops:
+        raise PeerUnavailable(name, f"expected an op among {', '.join(ops)}, got {op!r}")
+    if set(keywords) - set(known) or len([one for one in inputs if one is not None]) != 2:
+        raise PeerUnavailable(name, "it is set up for a plain product of two matrices only")
+    a, b = (np.ascontiguousarray(one) for one in inputs[:2])
+    if a.dtype != np.float32 or b.dtype != np.float32:
+        raise DtypeError(name, f"expected a and b of float32, got {a.dtype} and {b.dtype}")
     return a, b

@@ -9,12 +9,12 @@ import threadpoolctl
 
 from rx580lab.device import Device
 from rx580lab.measure import Contestant
-from rx580lab.peers.entrant import NONE, Entrant, Inputs, Keywords, checked_matrices
+from rx580lab.peers.entrant import NONE, Entrant, Inputs, Keywords, checked_matrices, checked_operands
 from rx580lab.reference import poison
 
 __all__ = ["OPS", "entrant", "unavailable"]
 
-OPS = ("gemm",)
+OPS = ("gemm", "gemv")
 
 
 def unavailable(_device: Device) -> str | None:
@@ -25,10 +25,18 @@ def unavailable(_device: Device) -> str | None:
 
 
 def entrant(device: Device, op: str, inputs: Inputs, keywords: Keywords = NONE) -> Entrant:
-    """``np.matmul(a, b, out=c)``. Its threads follow OPENBLAS_NUM_THREADS, which must be set before numpy loads."""
-    a, b = checked_matrices("openblas", op, OPS, unavailable(device), inputs, keywords, views=True)
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    out = poison((*batch, a.shape[-2], b.shape[-1]), np.float32)
+    """``np.matmul(a, b, out=c)``; for a ``gemv`` w @ x, or x @ w.T where x holds several vectors.
+
+    Its threads follow OPENBLAS_NUM_THREADS, which must be set before numpy loads.
+    """
+    if op == "gemv":
+        w, x = checked_operands("openblas", op, OPS, unavailable(device), inputs, keywords)
+        a, b = (w, x) if x.ndim == 1 else (x, w.T)
+        shape = (*x.shape[:-1], w.shape[0])
+    else:
+        a, b = checked_matrices("openblas", op, OPS, unavailable(device), inputs, keywords, views=True)
+        shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+    out = poison(shape, np.float32)
     blank = out.copy()
     library = _library() or {}
     what = f"OpenBLAS {library.get('version')}, {library.get('architecture')} kernels"

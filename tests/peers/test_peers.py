@@ -54,6 +54,20 @@ def test_openblas_races(pocl: Device) -> None:
     assert_races(pocl, "openblas")
 
 
+def test_openblas_takes_batches_transposed_views_and_vectors(pocl: Device) -> None:
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((2, 5, 7), dtype=np.float32), rng.standard_normal((2, 5, 9), dtype=np.float32)
+    turned = openblas.entrant(pocl, "gemm", (a, b), {"transpose_a": True, "constant_b": True}).contestant
+    turned.run()
+    assert turned.output is not None
+    np.testing.assert_allclose(turned.output(), a.swapaxes(1, 2) @ b, rtol=1e-5)
+    for x in (a[0, 0], a[0]):
+        runner = openblas.entrant(pocl, "gemv", (a[1], x)).contestant
+        runner.run()
+        assert runner.output is not None
+        np.testing.assert_allclose(runner.output(), x @ a[1].T, rtol=1e-5)
+
+
 def test_clblast_races_on_our_queue(pocl: Device) -> None:
     require("clblast")
     assert_races(pocl, "clblast")
