@@ -74,8 +74,9 @@ def test_the_figures_of_a_kernel_are_those_of_its_build(planner: Device) -> None
 
 def test_several_builds_of_one_source_are_several_views(planner: Device) -> None:
     views = view("softmax", ["wave"], device=planner)
-    assert [one.macros["PER_ITEM"] for one in views] == ["1", "4", "16"]
-    assert [one.resources.vgprs for one in views] == sorted(one.resources.vgprs for one in views)
+    assert len({tuple(one.macros.items()) for one in views}) == len(views)
+    vgprs = {n: max(one.resources.vgprs for one in views if one.macros["PER_ITEM"] == n) for n in ("1", "4", "16")}
+    assert vgprs["1"] < vgprs["4"] < vgprs["16"]
 
 
 def test_parameters_are_those_that_the_op_takes(planner: Device) -> None:
