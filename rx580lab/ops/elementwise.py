@@ -119,7 +119,10 @@ def _shape(
     beta: float | None = None,
     to: npt.DTypeLike | None = None,
 ) -> dict[str, int]:
-    """N elements come out, each of OUT_BYTES, of IN_BYTES in all; CALLS: whether builtins compute them."""
+    """N elements come out, each of OUT_BYTES, of IN_BYTES in all.
+
+    CALLS: whether builtins compute them. SIGNED_BYTES: whether it is arithmetic on int8.
+    """
     known = find(function, arrays)
     given = [one for one in arrays if one is not None]
     try:
@@ -136,6 +139,7 @@ def _shape(
         "IN_BYTES": sum(one.size * one.dtype.itemsize for one in given),
         "OUT_BYTES": result_dtype(known, dtype, to).itemsize,
         "CALLS": int(uses_calls(known, dtype)),
+        "SIGNED_BYTES": int(dtype == np.int8 and not known.truth and known.name not in ("where", "cast")),
     }
 
 
@@ -236,6 +240,12 @@ def _cast(device: Device, chosen: Template, params: Params, x: Array, out: Array
     return kernel.bind(*sizes, x, out, np.int32(CAST_CODES[str(out.dtype)]), np.uint32(x.size))
 
 
+def _plain_applies(device: Device, shape: Shape) -> str | None:
+    if shape["SIGNED_BYTES"] and turn_limit(device) < math.inf:
+        return "Mesa 22.3 ends the process when it compiles quotients or minima of signed bytes for llvmpipe"
+    return None
+
+
 def _cpu_applies(device: Device, shape: Shape) -> str | None:
     if turn_limit(device) < math.inf:
         return "llvmpipe takes minutes to compile its loops, one for each function"
@@ -257,7 +267,8 @@ SPEC = OpSpec(
             source="elementwise",
             space={},
             default={},
-            precondition="always; one work-item per element",
+            precondition="but for arithmetic on int8 where loop turns are limited; one work-item per element",
+            applies=_plain_applies,
         ),
         Template(
             name="cpu",
