@@ -6,23 +6,24 @@
 // and its levels cannot overlap the latency of local memory as independent reads do.
 #define REDUCE_COLUMNS 16
 
-// Defines `float name(value, lanes, lane, n_lanes)`, which joins the values of n_lanes work-items.
-// lanes: n_lanes floats of local memory for this row; lane: this work-item's place in it; n_lanes: a multiple of 16.
+// Defines `type name(value, lanes, lane, n_lanes)`, which joins the values of n_lanes work-items; DEFINE_REDUCE, of floats.
+// lanes: n_lanes values in local memory for this row; lane: this work-item's place in it; n_lanes: a multiple of 16.
 // It holds barriers, so every work-item of the group must come here, also those of rows that do not exist.
-#define DEFINE_REDUCE(name, JOIN)                                                                                      \
-  static inline float name(const float value, __local float *lanes, const uint lane, const uint n_lanes) {             \
+#define DEFINE_REDUCE(name, JOIN) DEFINE_REDUCE_OF(float, name, JOIN)
+#define DEFINE_REDUCE_OF(type, name, JOIN)                                                                             \
+  static inline type name(const type value, __local type *lanes, const uint lane, const uint n_lanes) {                \
     barrier(CLK_LOCAL_MEM_FENCE); /* the last reduction may still be being read */                                     \
     lanes[lane] = value;                                                                                               \
     barrier(CLK_LOCAL_MEM_FENCE); /* all values are there */                                                           \
     if (lane < REDUCE_COLUMNS) {                                                                                       \
-      float column = value;                                                                                            \
+      type column = value;                                                                                             \
       for (uint k = lane + REDUCE_COLUMNS; k < n_lanes; k += REDUCE_COLUMNS) {                                         \
         column = JOIN(column, lanes[k]);                                                                               \
       }                                                                                                                \
       lanes[lane] = column;                                                                                            \
     }                                                                                                                  \
     barrier(CLK_LOCAL_MEM_FENCE); /* all columns are there */                                                          \
-    float all = lanes[0];                                                                                              \
+    type all = lanes[0];                                                                                               \
     for (uint k = 1; k < REDUCE_COLUMNS; ++k) {                                                                        \
       all = JOIN(all, lanes[k]);                                                                                       \
     }                                                                                                                  \

@@ -29,6 +29,7 @@ from rx580lab.ops.pad import pad
 from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
 from rx580lab.ops.pool import pool
 from rx580lab.ops.resize import resize
+from rx580lab.ops.reduce import reduce
 from rx580lab.ops.rmsnorm import rmsnorm
 from rx580lab.ops.scatter_elements import scatter_elements
 from rx580lab.ops.scatter_nd import scatter_nd
@@ -67,6 +68,7 @@ NAMES = (
     "scatter_elements",
     "scatter_nd",
     "embedding",
+    "reduce",
 )
 
 __all__ = [
@@ -98,6 +100,7 @@ __all__ = [
     "pad",
     "pool",
     "resize",
+    "reduce",
     "rmsnorm",
     "scatter_elements",
     "scatter_nd",
