@@ -28,8 +28,8 @@ from rx580lab.ops.layernorm import layernorm
 from rx580lab.ops.pad import pad
 from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
 from rx580lab.ops.pool import pool
-from rx580lab.ops.resize import resize
 from rx580lab.ops.reduce import reduce
+from rx580lab.ops.resize import resize
 from rx580lab.ops.rmsnorm import rmsnorm
 from rx580lab.ops.scatter_elements import scatter_elements
 from rx580lab.ops.scatter_nd import scatter_nd
@@ -99,8 +99,8 @@ __all__ = [
     "pack_b",
     "pad",
     "pool",
-    "resize",
     "reduce",
+    "resize",
     "rmsnorm",
     "scatter_elements",
     "scatter_nd",
