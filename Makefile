@@ -53,7 +53,7 @@ check: $(DEV) ## style, types, layers and the house rules, without the suite
 
 ci: check test ## all that .ci/run holds a change to: `make test`, then the slow tiers
 	@$(BIN)/python -m rx580lab.selftest.sanitize
-	@$(BIN)/rx580lab selftest --soak 60
+	@$(BIN)/rx580lab selftest --limits rx580 --soak 60
 
 pictures: $(DEV) ## the README's pictures, from the newest whole run of `make report` and from JupyterLab
 	@$(BIN)/python -m tests.pictures

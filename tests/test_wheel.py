@@ -69,7 +69,8 @@ def test_devices_are_found(outside: Path) -> None:
 
 
 def test_selftest_passes(outside: Path) -> None:
-    done = run(outside, "selftest", "--device", "pocl")
+    # Not of all ops: that every kernel travels along is known by now, and what they compute is tried in the checkout.
+    done = run(outside, "selftest", "--device", "pocl", "--op", "gemm", "--op", "softmax", "--op", "copy")
     assert done.returncode == 0, done.stdout + done.stderr
     assert {path.name for path in outside.iterdir()} == {".venv"}, "a selftest leaves nothing behind"
 

@@ -27,6 +27,9 @@ __all__ = [
     "output",
 ]
 
+# Macros that name a vector type or a loop written out: there are only the values of their space.
+WRITTEN_OUT = {"VEC", "CHAINS"}
+
 Shape = Mapping[str, int]
 Params = Mapping[str, int]
 
@@ -84,8 +87,15 @@ class Template:
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
                 raise InputError(self.source, f"expected {name} to be an integer, got {value!r}")
         for constraint in self.constraints:
-            if not constraint.holds(merged):
+            if not _holds(constraint, merged):
                 raise InputError(self.source, f"expected {constraint.reason}, got {merged}")
+        for name, value in merged.items():
+            worth = (*self.space.get(name, ()), self.default[name])
+            if not min(1, *worth) <= value <= max(worth):
+                # Beyond what was tried lie endless builds, spilled registers and drivers that die without a word.
+                raise InputError(self.source, f"expected {name} of {min(1, *worth)} to {max(worth)}, got {value}")
+            if name in WRITTEN_OUT and value not in worth:
+                raise InputError(self.source, f"expected {name} among {_values(worth)}, got {value}")
         return {name: int(value) for name, value in merged.items()}
 
     def _repr_html_(self) -> str:
@@ -148,6 +158,14 @@ class OpSpec:
             for one in self.templates
         ]
         return card(f"{self.name}: {self.summary}", table(("template", "shaped for", "runs where", "default"), rows))
+
+
+def _holds(constraint: Constraint, params: Params) -> bool:
+    """False also where a parameter of 0 leaves nothing to divide by."""
+    try:
+        return constraint.holds(params)
+    except ZeroDivisionError:
+        return False
 
 
 def _values(values: tuple[int, ...]) -> str:

@@ -233,7 +233,7 @@ def test_holds_to_the_card_s_limits() -> None:
         assert_right(gemm(card, a, b, template=template), a, b)
         assert_right(gemm(card, a.T.copy(), b, transpose_a=True, template=template), a, b)
     with pytest.raises(LimitExceeded, match="bytes of local memory a group"):
-        gemm(card, a, b, template="cpu_inplace", params={"TILE_K": 1024})
+        gemm(card, a, b, template="cpu_inplace", params={"USE_LDS": 1})
     narrow = rx.open_device("pocl", limits=rx.Limits(work_group=64))
     fitted = plan(narrow, *matrices(50, 70, 30), template="gpu")
     assert (fitted.params["WG_X"], fitted.params["WG_Y"]) == (8, 8)
