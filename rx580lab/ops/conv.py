@@ -112,9 +112,8 @@ def plan(
     if out is None and laid.out_nhwc:
         out = device.zeros(wanted, source.dtype)
     target = output(device, "conv", out, wanted, source.dtype)
-    apart(
-        "conv", target, x=source, bias=shift, residual=added, w=None if isinstance(weights, PackedWeights) else weights
-    )
+    unpacked = None if isinstance(weights, PackedWeights) else weights
+    apart("conv", target, x=source, w=unpacked, bias=shift, residual=added)
     given = Operands(source, shift, added, target, Epilogue(activation, alpha, beta), laid)
     return _planned(device, found, given, weights, template, params)
 
