@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -194,7 +195,7 @@ def test_avx512_is_used_where_the_processor_has_it_and_refused_elsewhere(
 ) -> None:
     x, w = tensors((1, 4, 6, 6), (8, 4, 3, 3))
     assert plan(pocl, x, w).params["USE_AVX512"] == int(runs_avx512(pocl))
-    monkeypatch.setattr("rx580lab.ops.conv.runs_avx512", lambda _device: False)
+    monkeypatch.setattr(sys.modules[plan.__module__], "runs_avx512", lambda _device: False)
     assert plan(pocl, x, w).params["USE_AVX512"] == 0
     with pytest.raises(InputError, match=r"expected USE_AVX512 to be 0: .* has no AVX-512"):
         plan(pocl, x, w, params={"USE_AVX512": 1})
