@@ -13,6 +13,7 @@ from rx580lab.ops.batchnorm import batchnorm
 from rx580lab.ops.concat import concat
 from rx580lab.ops.conv import conv
 from rx580lab.ops.conv_i8_i8 import conv_i8_i8
+from rx580lab.ops.conv_transpose import conv_transpose
 from rx580lab.ops.copy import copy
 from rx580lab.ops.elementwise import elementwise
 from rx580lab.ops.embedding import embedding
@@ -49,6 +50,7 @@ NAMES = (
     "conv_i8_i8",
     "softmax",
     "conv",
+    "conv_transpose",
     "layernorm",
     "rmsnorm",
     "batchnorm",
@@ -84,6 +86,7 @@ __all__ = [
     "concat",
     "conv",
     "conv_i8_i8",
+    "conv_transpose",
     "copy",
     "elementwise",
     "embedding",

@@ -15,22 +15,14 @@ from rx580lab.device import Array, Device
 from rx580lab.errors import InputError
 from rx580lab.ops._conv_geometry import Geometry, Layouts, Triple
 from rx580lab.ops.epilogue import Epilogue
-from rx580lab.ops.plan import Params
-from rx580lab.ops.sizing import ceil_div, checked_count
+from rx580lab.ops.plan import Constraint, Params
+from rx580lab.ops.sizing import ceil_div, checked_count, runs_avx512, turn_limit
 
 __all__ = [
-    "Job",
-    "Operands",
-    "PackedWeights",
-    "bordered",
-    "conv_job",
-    "depthwise_launches",
-    "direct_launch",
-    "flags_and_arrays",
-    "needed_after",
-    "pack",
-    "pack_depthwise",
-]
+    "CONSTRAINTS", "DEFAULT", "SPACE", "Job", "Operands", "PackedWeights", "bordered", "conv_job",
+    "depthwise_launches", "direct_launch", "direct_turns", "flags_and_arrays", "needed_after", "pack",
+    "pack_depthwise", "places", "sized",
+]  # fmt: skip
 
 Ints = npt.NDArray[np.int32]
 # Filters of a panel and pixels of conv_cpu_arrange_x's work-items: fixed in the kernels.
@@ -38,6 +30,17 @@ PANEL, BLOCK, DEPTHWISE_PIXELS = 16, 64, 64
 # Floats past the columns of a bordered plane that conv_cpu_depthwise_planes may read: 16 columns, 2 apart, and more.
 SLACK = 64
 WITH_BIAS, WITH_RESIDUAL, ADJOINING = 1, 2, 4
+
+SPACE = {
+    "TILE_P": (48, 96, 192, 384), "TILE_N": (1, 2, 4, 8, 16), "UNROLL_K": (2, 4, 8), "USE_AVX512": (0, 1),
+}  # fmt: skip
+DEFAULT = {"TILE_P": 192, "TILE_N": 4, "UNROLL_K": 4, "USE_AVX512": 0}
+CONSTRAINTS = (
+    Constraint(
+        "TILE_P, TILE_N and UNROLL_K to be at least 1", lambda p: min(p["TILE_P"], p["TILE_N"], p["UNROLL_K"]) > 0
+    ),
+    Constraint("USE_AVX512 to be 0 or 1: a switch", lambda p: p["USE_AVX512"] in (0, 1)),
+)
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,8 @@ def direct_launch(
         found.channels_each, math.prod(source.lengths) * found.channels, given.out.size // found.batch,
         1 if given.layouts.out_nhwc else found.n_pixels, params["TILE_P"], params["TILE_N"], flags,
     )  # fmt: skip
-    tables = (device.upload(table) for table in (job.taps, job.sources, job.targets))
+    no_taps = np.zeros(1, np.int32)
+    tables = (device.upload(table if table.size else no_taps) for table in (job.taps, job.sources, job.targets))
     return kernel.bind(
         (ceil_div(n_pixels, params["TILE_P"]), ceil_div(n_panels, params["TILE_N"]), found.batch * found.group),
         (1, 1, 1),
@@ -315,3 +319,30 @@ def _sum(one: Triple, other: Triple) -> Triple:
 
 def _triple(values: Sequence[int]) -> Triple:
     return values[0], values[1], values[2]
+
+
+def sized(device: Device, where: str, found: Geometry, params: dict[str, int], asked: Params | None) -> dict[str, int]:
+    """Tiles that leave each compute unit several work-items, and AVX-512 where the processor has it."""
+    chosen = dict(params)
+    if "USE_AVX512" not in (asked or {}):
+        # With 24 sums a step, two steps hide what four do with 6.
+        chosen |= {"USE_AVX512": int(runs_avx512(device)), "UNROLL_K": 2 if runs_avx512(device) else 4}
+    elif params["USE_AVX512"] and not runs_avx512(device):
+        raise InputError(where, f"expected USE_AVX512 to be 0: {device.selector} has no AVX-512 that PoCL could use")
+    if turn_limit(device) < math.inf:
+        chosen |= {"TILE_P": 6, "TILE_N": 1}
+    goal = 4 * device.compute_units
+    n_panels = ceil_div(found.filters_each, PANEL) * found.group * found.batch
+
+    def n_items() -> int:
+        return ceil_div(found.n_pixels, chosen["TILE_P"]) * ceil_div(n_panels, chosen["TILE_N"])
+
+    while "TILE_P" not in (asked or {}) and chosen["TILE_P"] > 48 and n_items() < goal:
+        chosen["TILE_P"] //= 2
+    return {**chosen, **{name: int(value) for name, value in (asked or {}).items()}}
+
+
+def direct_turns(channels_each: int, n_taps: int, channels: int) -> int:
+    """No fewer loop turns than a work-item of ``conv_cpu`` and its companions makes with the least tiles."""
+    pack = (channels_each * n_taps + 1) * (PANEL + 1)
+    return max(n_taps * (channels_each + 1) + 6 * PANEL + 64, pack, BLOCK * (channels + 1))

@@ -1,6 +1,6 @@
 """Convolution over one to three spatial axes, with what may follow it.
 
-Kernels by template: ``conv.cl`` (plain), ``conv_cpu.cl`` and ``conv_cpu_depthwise.cl``, with ``conv_cpu_arrange.cl``.
+Kernels by template: ``conv.cl`` (plain), ``conv_{gpu,cpu,cpu_depthwise}.cl``; ``conv_cpu_arrange.cl`` lays out for cpu.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from rx580lab.compile import load_kernel
 from rx580lab.device import Array, Device
-from rx580lab.errors import DtypeError, InputError, ShapeError
+from rx580lab.errors import DtypeError, ShapeError
 from rx580lab.ops import _conv_cpu as cpu
+from rx580lab.ops import _conv_gpu as gpu
 from rx580lab.ops._conv_cpu import Operands, PackedWeights
 from rx580lab.ops._conv_geometry import Geometry, Layouts, Lengths, geometry, int4, layouts_of
 from rx580lab.ops.epilogue import Epilogue
 from rx580lab.ops.plan import (
-    Constraint,
     Cost,
     OpSpec,
     Params,
@@ -34,7 +34,7 @@ from rx580lab.ops.plan import (
     optional_array,
     output,
 )
-from rx580lab.ops.sizing import plain_sizes, runs_avx512, too_many_turns, turn_limit
+from rx580lab.ops.sizing import WAVEFRONT, plain_sizes, too_many_turns, wants_wavefronts
 
 __all__ = ["SPEC", "PackedWeights", "conv", "pack_weights", "plan"]
 
@@ -129,13 +129,18 @@ def _planned(
     shape = _letters(found, given.layouts, w)
     chosen, merged = choose(device, SPEC, shape, template, params)
     if chosen.name == "cpu":
-        merged = _sized(device, found, merged, params)
+        merged = chosen.checked(cpu.sized(device, "conv", found, merged, params))
+    elif chosen.name == "gpu":
+        merged = chosen.checked(gpu.fitted(device, merged, params))
     if found.n_out == 0:
         return Plan("conv", chosen.name, merged, (), given.out)
     if chosen.name == "cpu":
         launches, kept = _direct(device, found, merged, given, w)
     elif chosen.name == "cpu_depthwise":
         launches, kept = cpu.depthwise_launches(device, found, given, w)
+    elif chosen.name == "gpu" and isinstance(w, Array):
+        filters = w if w.size else None
+        launches, kept = [gpu.gathered_launch(device, found, merged, given, gpu.conv_gather(found), filters)], []
     else:
         launches, kept = [_plain(device, found, given, w)], []
     return Plan("conv", chosen.name, merged, tuple(launches), given.out, tuple(kept))
@@ -200,27 +205,6 @@ def _lengths(found: Geometry) -> tuple[Any, ...]:
     return (*counts, np.uint32(found.group), *map(int4, triples))
 
 
-def _sized(device: Device, found: Geometry, params: dict[str, int], asked: Params | None) -> dict[str, int]:
-    """Tiles that leave each compute unit several work-items, and AVX-512 where the processor has it."""
-    sized = dict(params)
-    if "USE_AVX512" not in (asked or {}):
-        # With 24 sums a step, two steps hide what four do with 6.
-        sized |= {"USE_AVX512": int(runs_avx512(device)), "UNROLL_K": 2 if runs_avx512(device) else 4}
-    elif params["USE_AVX512"] and not runs_avx512(device):
-        raise InputError("conv", f"expected USE_AVX512 to be 0: {device.selector} has no AVX-512 that PoCL could use")
-    if turn_limit(device) < math.inf:
-        sized |= {"TILE_P": 6, "TILE_N": 1}
-    goal = 4 * device.compute_units
-    n_panels = math.ceil(found.filters_each / cpu.PANEL) * found.group * found.batch
-
-    def n_items() -> int:
-        return math.ceil(found.n_pixels / sized["TILE_P"]) * math.ceil(n_panels / sized["TILE_N"])
-
-    while "TILE_P" not in (asked or {}) and sized["TILE_P"] > 48 and n_items() < goal:
-        sized["TILE_P"] //= 2
-    return {**sized, **{name: int(value) for name, value in (asked or {}).items()}}
-
-
 def _shape(
     x: AnyArray,
     w: Weights,
@@ -270,9 +254,12 @@ def _refusal(name: str) -> Callable[[Device, Shape], str | None]:
             return "reads packed weights over pixel-major arrays only"
         if name == "cpu" and shape["packed"] and one_each:
             return "reads panels, which depthwise weights are not packed in"
-        if name == "plain" and (shape["nhwc"] or shape["packed"]):
+        if name == "gpu" and shape["K"] < gpu.LEAST_FILTERS * shape["G"]:
+            return f"needs {gpu.LEAST_FILTERS} filters in a group, got {shape['K']} in {shape['G']}"
+        if name in ("plain", "gpu") and (shape["nhwc"] or shape["packed"]):
             return "reads and writes channel-major arrays, and weights as they are"
-        return too_many_turns(device, _turns(name, shape))
+        endless = too_many_turns(device, _turns(name, shape))
+        return endless or (wants_wavefronts(device, shape) if name == "gpu" else None)
 
     return refusal
 
@@ -283,13 +270,15 @@ def _turns(name: str, shape: Shape) -> int:
     n_taps = shape["R"] * shape["S"] * shape["T"]
     if name == "plain":
         return each * (shape["T"] * (shape["R"] * (shape["S"] + 1) + 1) + 1)
-    pack = (each * n_taps + 1) * (cpu.PANEL + 1)
-    arrange = cpu.BLOCK * (shape["C"] + 1)
+    if name == "gpu":
+        return 4 * each * n_taps + 256
     if name == "cpu":
-        return max(n_taps * (each + 1) + 6 * cpu.PANEL + 64, pack, arrange)
+        return cpu.direct_turns(each, n_taps, shape["C"])
     planes = math.ceil(shape["B"] * shape["C"] / 4)
     lengths = (shape["D"] + shape["T"]) * (shape["H"] + shape["R"]) * (shape["W"] + shape["S"])
-    return max(planes * (lengths + shape["OD"] * shape["OH"] * shape["OW"] * (n_taps + 1)), arrange)
+    return max(
+        planes * (lengths + shape["OD"] * shape["OH"] * shape["OW"] * (n_taps + 1)), cpu.BLOCK * (shape["C"] + 1)
+    )
 
 
 SPEC = OpSpec(
@@ -305,6 +294,16 @@ SPEC = OpSpec(
             applies=_refusal("plain"),
         ),
         Template(
+            name="gpu",
+            source="conv_gpu",
+            space=gpu.SPACE,
+            default=gpu.DEFAULT,
+            constraints=gpu.CONSTRAINTS,
+            precondition=f"work-groups of {WAVEFRONT} or more, {gpu.LEAST_FILTERS} filters or more in a group",
+            applies=_refusal("gpu"),
+            preferred_class="gpu",
+        ),
+        Template(
             name="cpu_depthwise",
             source="conv_cpu_depthwise",
             space={},
@@ -316,20 +315,9 @@ SPEC = OpSpec(
         Template(
             name="cpu",
             source="conv_cpu",
-            space={
-                "TILE_P": (48, 96, 192, 384),
-                "TILE_N": (1, 2, 4, 8, 16),
-                "UNROLL_K": (2, 4, 8),
-                "USE_AVX512": (0, 1),
-            },
-            default={"TILE_P": 192, "TILE_N": 4, "UNROLL_K": 4, "USE_AVX512": 0},
-            constraints=(
-                Constraint(
-                    "TILE_P, TILE_N and UNROLL_K to be at least 1",
-                    lambda p: min(p["TILE_P"], p["TILE_N"], p["UNROLL_K"]) > 0,
-                ),
-                Constraint("USE_AVX512 to be 0 or 1: a switch", lambda p: p["USE_AVX512"] in (0, 1)),
-            ),
+            space=cpu.SPACE,
+            default=cpu.DEFAULT,
+            constraints=cpu.CONSTRAINTS,
             precondition="always; x is copied within zeros and w packed, where they do not come so",
             applies=_refusal("cpu"),
             preferred_class="cpu",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 import rx580lab as rx
 from rx580lab.device import Device
 from rx580lab.errors import DtypeError, InputError, ShapeError
+from rx580lab.ops import _conv_cpu
 from rx580lab.ops.conv import SPEC, conv, pack_weights, plan
 from rx580lab.ops.sizing import runs_avx512
 from rx580lab.reference import compare
@@ -24,7 +24,7 @@ from rx580lab.selftest.case import prepare, suite
 from rx580lab.selftest.check import stand_up
 from tests.ops.sweep import sweep
 
-TEMPLATES = {"plain": 35, "cpu": 35, "cpu_depthwise": 10}
+TEMPLATES = {"plain": 35, "gpu": 19, "cpu": 35, "cpu_depthwise": 10}
 Floats = npt.NDArray[np.float32]
 
 
@@ -195,7 +195,7 @@ def test_avx512_is_used_where_the_processor_has_it_and_refused_elsewhere(
 ) -> None:
     x, w = tensors((1, 4, 6, 6), (8, 4, 3, 3))
     assert plan(pocl, x, w).params["USE_AVX512"] == int(runs_avx512(pocl))
-    monkeypatch.setattr(sys.modules[plan.__module__], "runs_avx512", lambda _device: False)
+    monkeypatch.setattr(_conv_cpu, "runs_avx512", lambda _device: False)
     assert plan(pocl, x, w).params["USE_AVX512"] == 0
     with pytest.raises(InputError, match=r"expected USE_AVX512 to be 0: .* has no AVX-512"):
         plan(pocl, x, w, params={"USE_AVX512": 1})
