@@ -51,22 +51,21 @@ static inline float4 load_inside(const __global stored *row, const int at, const
   if (at + 4 <= end) {
     return READ4(row + at);
   }
-  float4 v = (float4)(0.0f);
-  v.x = at + 0 < end ? READ(row + at + 0) : 0.0f;
-  v.y = at + 1 < end ? READ(row + at + 1) : 0.0f;
-  v.z = at + 2 < end ? READ(row + at + 2) : 0.0f;
-  return v;
+  const float v0 = at + 0 < end ? READ(row + at + 0) : 0.0f;
+  const float v1 = at + 1 < end ? READ(row + at + 1) : 0.0f;
+  const float v2 = at + 2 < end ? READ(row + at + 2) : 0.0f;
+  return (float4)(v0, v1, v2, 0.0f);
 }
 
 // This item's share of the tiles at depth k. It reads its pixel's operands of every (ITEMS / TILE_N)-th step.
 static inline void fetch(float4 *part_w, float *part_x, const __global stored *w, const __global stored *x,
                          const __global int4 *taps, const int4 source, const int4 size, const int k, const int depth,
-                         const int filters, const int item) {
+                         const int filters, const uint item) {
 #pragma unroll
   for (int l = 0; l < LOADS_W; ++l) {
-    const int at = l * ITEMS + item;
-    const int filter = at / (TILE_K / 4);
-    part_w[l] = load_inside(w + (size_t)filter * depth, k + at % (TILE_K / 4) * 4, filter < filters ? depth : 0);
+    const uint at = l * ITEMS + item;
+    const uint filter = at / (TILE_K / 4);
+    part_w[l] = load_inside(w + (size_t)filter * depth, k + at % (TILE_K / 4) * 4, filter < (uint)filters ? depth : 0);
   }
 #pragma unroll
   for (int l = 0; l < LOADS_X; ++l) {
@@ -78,14 +77,14 @@ static inline void fetch(float4 *part_w, float *part_x, const __global stored *w
 
 // Registers -> LDS; w is transposed on the way, so that the multiplication reads four filters at once.
 static inline void keep(const float4 *part_w, const float *part_x, __local float4 *tile_w, __local float4 *tile_x,
-                        const int item) {
+                        const uint item) {
   __local float *scalars_w = (__local float *)tile_w;
   __local float *scalars_x = (__local float *)tile_x;
 #pragma unroll
   for (int l = 0; l < LOADS_W; ++l) {
-    const int at = l * ITEMS + item;
-    const int filter = at / (TILE_K / 4);
-    const int k = at % (TILE_K / 4) * 4;
+    const uint at = l * ITEMS + item;
+    const uint filter = at / (TILE_K / 4);
+    const uint k = at % (TILE_K / 4) * 4;
     scalars_w[(k + 0) * PITCH_W * 4 + filter] = part_w[l].x;
     scalars_w[(k + 1) * PITCH_W * 4 + filter] = part_w[l].y;
     scalars_w[(k + 2) * PITCH_W * 4 + filter] = part_w[l].z;
@@ -116,7 +115,7 @@ conv_gpu(const int n_pixels, const int depth, const int filters_each, const int 
   __local float4 tile_x[TILE_K * PITCH_X]; // [k][pixel]
   const int column = get_local_id(0);
   const int row = get_local_id(1);
-  const int item = row * WG_X + column;
+  const uint item = row * WG_X + column;
   const int image = get_group_id(2) / n_groups;
   const int group = get_group_id(2) - image * n_groups;
   const int filter0 = get_group_id(1) * TILE_M;
@@ -124,7 +123,7 @@ conv_gpu(const int n_pixels, const int depth, const int filters_each, const int 
   const int filters = filters_each - filter0;
   x += (size_t)image * x_image + (size_t)group * x_group;
   w += (size_t)(group * filters_each + filter0) * depth;
-  const int4 source = sources[min(pixel0 + item % TILE_N, n_pixels - 1)];
+  const int4 source = sources[min(pixel0 + (int)(item % TILE_N), n_pixels - 1)];
   float4 sum0 = (float4)(0.0f), sum1 = sum0, sum2 = sum0, sum3 = sum0;
   float4 part_w[LOADS_W];
   float part_x[LOADS_X];
@@ -147,14 +146,17 @@ conv_gpu(const int n_pixels, const int depth, const int filters_each, const int 
   }
   const int pixel = pixel0 + column * 4;
   const size_t base = (size_t)image * out_image;
-  // & and not &&: of a chain of tests LLVM makes what Oclgrind cannot follow (freeze).
-  const int by_four = ((flags & ADJOINING) != 0) & (pixel + 4 <= n_pixels);
+  if (pixel >= n_pixels) {
+    return;
+  }
+  // As a number: of chained tests LLVM makes what Oclgrind cannot follow (freeze).
+  const int fours_end = flags & ADJOINING ? n_pixels : 0;
 #define STORE_FILTER(i)                                                                                                \
-  if ((row * 4 + i < filters) & (pixel < n_pixels)) {                                                                  \
+  if (row * 4 + i < filters) {                                                                                         \
     const int filter = group * filters_each + filter0 + row * 4 + i;                                                   \
     const size_t place = base + (size_t)filter * step;                                                                 \
     float4 v = sum##i + (float4)(flags & WITH_BIAS ? READ(bias + filter) : 0.0f);                                      \
-    if (by_four) {                                                                                                     \
+    if (pixel + 4 <= fours_end) {                                                                                      \
       if (flags & WITH_RESIDUAL) {                                                                                     \
         v += READ4(residual + place + pixel);                                                                          \
       }                                                                                                                \

@@ -70,7 +70,10 @@ class PackedWeights:
 
 @dataclass(frozen=True)
 class Operands:
-    """What the launches of a plan have in common; ``bias`` and ``residual`` None where they are not there."""
+    """What the launches of a plan have in common; ``bias`` and ``residual`` None where they are not there.
+
+    ``unused`` stands for what is absent or empty, since OpenCL has neither; no kernel reads it.
+    """
 
     x: Array
     bias: Array | None
@@ -78,6 +81,7 @@ class Operands:
     out: Array
     epilogue: Epilogue
     layouts: Layouts
+    unused: Array
 
     @property
     def macros(self) -> dict[str, int]:
@@ -220,7 +224,6 @@ def direct_launch(
     device: Device, found: Geometry, params: Params, given: Operands, source: Bordered, job: Job, panels: Array | None
 ) -> Launch:
     """The launch of ``conv_cpu`` for one job. ``panels`` None: there are no products to add."""
-    unused = device.zeros(1, given.out.dtype)
     bias = device.upload(np.zeros(found.filters, given.out.dtype)) if given.bias is None else given.bias
     macros = {**given.macros, "USE_AVX512": params["USE_AVX512"], "UNROLL_K": params["UNROLL_K"]}
     kernel = load_kernel(device, "conv_cpu", "conv_cpu", macros)
@@ -237,7 +240,7 @@ def direct_launch(
         (ceil_div(n_pixels, params["TILE_P"]), ceil_div(n_panels, params["TILE_N"]), found.batch * found.group),
         (1, 1, 1),
         *map(np.int32, counts), *given.epilogue.args(), *tables, source.array,
-        source.array if panels is None else panels, bias, unused if given.residual is None else given.residual,
+        source.array if panels is None else panels, bias, given.unused if given.residual is None else given.residual,
         given.out,
     )  # fmt: skip
 
@@ -265,7 +268,7 @@ def _depthwise_pixels(
         packed, launch = pack_depthwise(device, found, w)
         launches.append(launch)
     kernel = load_kernel(device, "conv_cpu_depthwise", "conv_cpu_depthwise", given.macros)
-    flags, more = flags_and_arrays(device, given)
+    flags, more = flags_and_arrays(given)
     counts = (
         found.n_pixels, found.n_taps, found.channels, math.prod(source.lengths) * found.channels,
         given.out.size // found.batch, flags,
@@ -291,13 +294,13 @@ def _depthwise_planes(device: Device, found: Geometry, given: Operands, w: Array
     taps = places(found.kernel, found.dilations, (0, 0, 0), lengths)
     to = places((found.size[0], found.size[1], 1), row, found.before, lengths)
     sources = places((found.out[0], found.out[1], 1), found.strides, (0, 0, 0), lengths)
-    flags, more = flags_and_arrays(device, given)
+    flags, more = flags_and_arrays(given)
     counts = (
         n_planes, found.channels, found.n_taps, found.strides[2], found.size[0] * found.size[1], found.size[2],
         found.out[0] * found.out[1], found.out[2], plane_length, flags,
     )  # fmt: skip
     kernel = load_kernel(device, "conv_cpu_depthwise", "conv_cpu_depthwise_planes", given.macros)
-    x = given.x if given.x.size else device.zeros(1, given.x.dtype)
+    x = given.x if given.x.size else given.unused
     tables = (device.upload(table if table.size else np.zeros(1, np.int32)) for table in (taps, to, sources))
     launch = kernel.bind(
         (n_items,), (1,), *map(np.int32, counts), *given.epilogue.args(), *tables, x, w, *more, given.out, planes
@@ -305,11 +308,10 @@ def _depthwise_planes(device: Device, found: Geometry, given: Operands, w: Array
     return [launch], [planes]
 
 
-def flags_and_arrays(device: Device, given: Operands) -> tuple[int, tuple[Array, Array]]:
+def flags_and_arrays(given: Operands) -> tuple[int, tuple[Array, Array]]:
     """Which optional arrays there are, and the arrays to pass: OpenCL has no absent one."""
-    unused = device.zeros(1, given.out.dtype)
     flags = WITH_BIAS * (given.bias is not None) + WITH_RESIDUAL * (given.residual is not None)
-    bias, residual = (unused if one is None else one for one in (given.bias, given.residual))
+    bias, residual = (given.unused if one is None else one for one in (given.bias, given.residual))
     return flags, (bias, residual)
 
 

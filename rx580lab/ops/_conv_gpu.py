@@ -97,8 +97,7 @@ def gathered_launch(
     )
     sources = np.column_stack((origins @ pitches, origins)).astype(np.int32)
     taps = _taps(found, gather.displacements @ pitches, gather.displacements, params["TILE_K"])
-    unused = device.zeros(1, given.out.dtype)
-    flags, more = flags_and_arrays(device, given)
+    flags, more = flags_and_arrays(given)
     n_pixels, area = len(sources), math.prod(found.size)
     counts = (
         n_pixels, found.channels_each * len(gather.displacements) if w is not None else 0, found.filters_each,
@@ -112,7 +111,7 @@ def gathered_launch(
         ceil_div(found.filters_each, group[1] * PER_ITEM) * group[1],
         found.batch * found.group,
     )
-    arrays: list[Any] = [unused if one is None or one.size == 0 else one for one in (given.x, w)]
+    arrays: list[Any] = [given.unused if one is None or one.size == 0 else one for one in (given.x, w)]
     return kernel.bind(
         sizes, group, *map(np.int32, counts), int4(found.size), np.int32(flags + ADJOINING * gather.adjoining),
         *given.epilogue.args(), *map(device.upload, (taps, sources, gather.targets)), *arrays, *more, given.out,

@@ -114,7 +114,9 @@ def plan(
     target = output(device, "conv", out, wanted, source.dtype)
     unpacked = None if isinstance(weights, PackedWeights) else weights
     apart("conv", target, x=source, w=unpacked, bias=shift, residual=added)
-    given = Operands(source, shift, added, target, Epilogue(activation, alpha, beta), laid)
+    given = Operands(
+        source, shift, added, target, Epilogue(activation, alpha, beta), laid, device.zeros(1, source.dtype)
+    )
     return _planned(device, found, given, weights, template, params)
 
 
@@ -143,7 +145,7 @@ def _planned(
         launches, kept = [gpu.gathered_launch(device, found, merged, given, gpu.conv_gather(found), filters)], []
     else:
         launches, kept = [_plain(device, found, given, w)], []
-    return Plan("conv", chosen.name, merged, tuple(launches), given.out, tuple(kept))
+    return Plan("conv", chosen.name, merged, tuple(launches), given.out, (given.unused, *kept))
 
 
 def pack_weights(device: Device, w: AnyArray, *, group: int = 1) -> PackedWeights:
@@ -190,9 +192,8 @@ def _direct(
 
 def _plain(device: Device, found: Geometry, given: Operands, w: Array | PackedWeights) -> Any:
     kernel = load_kernel(device, "conv", "conv_plain", given.macros)
-    unused = device.zeros(1, given.out.dtype)  # OpenCL has no absent or empty buffer; no kernel reads this one
-    flags, more = cpu.flags_and_arrays(device, given)
-    arrays = (one if isinstance(one, Array) and one.size else unused for one in (given.x, w))
+    flags, more = cpu.flags_and_arrays(given)
+    arrays = (one if isinstance(one, Array) and one.size else given.unused for one in (given.x, w))
     return kernel.bind(
         *plain_sizes(device, found.n_out), *_lengths(found), np.int32(flags), *given.epilogue.args(),
         *arrays, *more, given.out,

@@ -103,7 +103,9 @@ def plan(
             raise ShapeError("conv_transpose", f"expected {name} of shape {wanted}, got {one.shape}")
     target = output(device, "conv_transpose", out, found.out_shape, source.dtype)
     apart("conv_transpose", target, x=source, w=weights, bias=shift, residual=added)
-    given = Operands(source, shift, added, target, Epilogue(activation, alpha, beta), Layouts())
+    given = Operands(
+        source, shift, added, target, Epilogue(activation, alpha, beta), Layouts(), device.zeros(1, source.dtype)
+    )
     chosen, merged = choose(device, SPEC, _letters(found, source.dtype), template, params)
     if chosen.name == "cpu":
         merged = chosen.checked(cpu.sized(device, "conv_transpose", found, merged, params))
@@ -117,7 +119,7 @@ def plan(
         launches, kept = _by_gathers(device, found, merged, given, weights)
     else:
         launches, kept = [_plain(device, found, given, weights)], []
-    return Plan("conv_transpose", chosen.name, merged, tuple(launches), target, tuple(kept))
+    return Plan("conv_transpose", chosen.name, merged, tuple(launches), target, (given.unused, *kept))
 
 
 @dataclass(frozen=True)
@@ -233,9 +235,8 @@ def _by_gathers(
 
 def _plain(device: Device, found: Geometry, given: Operands, w: Array) -> Launch:
     kernel = load_kernel(device, "conv_transpose", "conv_transpose_plain", given.macros)
-    unused = device.zeros(1, given.out.dtype)  # OpenCL has no absent or empty buffer; no kernel reads this one
-    flags, more = cpu.flags_and_arrays(device, given)
-    arrays = (one if one.size else unused for one in (given.x, w))
+    flags, more = cpu.flags_and_arrays(given)
+    arrays = (one if one.size else given.unused for one in (given.x, w))
     whole, left = zip(*map(divmod, found.dilations, found.strides), strict=True)
     counts = found.n_out, found.channels_each, found.filters_each, found.group
     triples = found.size, found.out, found.kernel, found.strides, whole, left, found.before
