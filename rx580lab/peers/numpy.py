@@ -1,8 +1,8 @@
-"""numpy itself, for the ops that move elements: its quickest call into an output that is there already, one thread."""
+"""numpy itself, where it has one quick call for what we do, into an output that is there already; one thread."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,40 @@ def _embedding(inputs: list[AnyArray], _keywords: Keywords) -> tuple[tuple[int, 
     return shape, lambda out: np.copyto(out, table[ids])
 
 
+# Quickest calls for functions of elements; relu and clip by extremes, which numpy has as one loop each.
+_ELEMENTWISE: Mapping[str, Callable[[list[AnyArray], Keywords, AnyArray], object]] = {
+    "add": lambda x, _given, out: np.add(x[0], x[1], out=out),
+    "mul": lambda x, _given, out: np.multiply(x[0], x[1], out=out),
+    "exp": lambda x, _given, out: np.exp(x[0], out=out),
+    "tanh": lambda x, _given, out: np.tanh(x[0], out=out),
+    "relu": lambda x, _given, out: np.maximum(x[0], x[0].dtype.type(0), out=out),
+    "clip": lambda x, given, out: np.clip(x[0], given["alpha"], given["beta"], out=out),
+}
+_REDUCE: Mapping[str, Callable[..., object]] = {
+    "sum": np.sum,
+    "mean": np.mean,
+    "max": np.max,
+    "min": np.min,
+    "prod": np.prod,
+}
+
+
+def _elementwise(inputs: list[AnyArray], keywords: Keywords) -> tuple[tuple[int, ...], Fill]:
+    call = _ELEMENTWISE.get(keywords["function"])
+    if call is None:
+        raise PeerUnavailable("numpy", f"it has no single call for {keywords['function']}")
+    return np.broadcast_shapes(*(one.shape for one in inputs)), lambda out: call(inputs, keywords, out)
+
+
+def _reduce(inputs: list[AnyArray], keywords: Keywords) -> tuple[tuple[int, ...], Fill]:
+    call = _REDUCE.get(keywords["function"])
+    if call is None:
+        raise PeerUnavailable("numpy", f"it is set up for {', '.join(_REDUCE)} only, not {keywords['function']}")
+    (x,), axes = inputs, keywords["axes"]
+    shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
+    return shape, lambda out: call(x, axis=axes, keepdims=True, out=out)
+
+
 _CALLS = {
     "transpose": _transpose,
     "slice": _slice,
@@ -86,6 +120,8 @@ _CALLS = {
     "pad": _pad,
     "gather": _gather,
     "embedding": _embedding,
+    "elementwise": _elementwise,
+    "reduce": _reduce,
 }
 OPS = tuple(_CALLS)
 

@@ -113,11 +113,16 @@ def test_the_bound_refuses_one_long_chain_and_a_lost_element() -> None:
     assert not compare(lost, oracle(short, axes=1), reduce_tolerance(short, axes=1)).ok
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
-def test_whole_numbers_wrap(pocl: Device, template: str) -> None:
-    x = np.full((3, 70), 2**31 - 1, np.int32)
-    expected = x.sum(axis=1, keepdims=True, dtype=np.int32)
-    np.testing.assert_array_equal(reduce(pocl, x, axes=1, template=template), expected)
+@pytest.mark.parametrize(
+    ("template", "function"), [("plain", "prod"), ("gpu", "l1"), ("cpu", "sum_square"), ("cpu", "prod"), ("gpu", "sum")]
+)
+def test_whole_numbers_wrap(pocl: Device, template: str, function: str) -> None:
+    x = np.random.default_rng(4).integers(-(2**31), 2**31, (3, 70), dtype=np.int32)
+    for axes in (0, 1):
+        expected = oracle(x, function=function, axes=axes)
+        assert np.abs(expected.astype(np.float64)).min() > 0
+        got = reduce(pocl, x, function=function, axes=axes, template=template)
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_nothing_to_reduce(pocl: Device) -> None:
