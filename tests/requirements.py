@@ -58,6 +58,7 @@ REQUIREMENTS = {
     "onnxruntime": Requirement(_python_package("onnxruntime"), "pip install -e '.[peers]'"),
     "playwright": Requirement(_python_package("playwright"), "pip install -e '.[dev]'"),
     "rusticl": Requirement(_file("/etc/OpenCL/vendors/rusticl.icd"), "apt-get install mesa-opencl-icd"),
+    "tinygrad": Requirement(_python_package("tinygrad"), "pip install -e '.[peers]'"),
     "ziglang": Requirement(_python_package("ziglang"), "pip install -e '.[linker]'"),
 }
 

@@ -15,7 +15,7 @@ from rx580lab.peers.entrant import NONE, Entrant, Inputs, Keywords
 if TYPE_CHECKING:
     from rx580lab.device import Device
 
-NAMES = ("openblas", "clblast", "onnxruntime", "numpy")
+NAMES = ("openblas", "clblast", "onnxruntime", "tinygrad", "numpy")
 
 __all__ = ["NAMES", "Entrant", "Inputs", "Peer", "available", "peer"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from rx580lab import ops, peers
 from rx580lab.device import Device
 from rx580lab.errors import DtypeError, InputError, MeasureError, PeerUnavailable, ShapeError
 from rx580lab.experiment.problem import parse_shape
-from rx580lab.peers import clblast, numpy, onnxruntime, openblas
+from rx580lab.peers import clblast, numpy, onnxruntime, openblas, tinygrad
 from rx580lab.reference import compare
 from rx580lab.reference.attention import attention
 from rx580lab.reference.gemm import gemm, gemm_tolerance
@@ -79,6 +80,27 @@ def test_clblast_reports_a_failed_call(pocl: Device, monkeypatch: pytest.MonkeyP
     runner = clblast.entrant(pocl, "gemm", pair()).contestant
     with pytest.raises(MeasureError, match="expected CLBlastSgemm to return 0, got"):
         runner.run()
+
+
+def test_tinygrad_races_and_leaves_the_environment_alone(pocl: Device) -> None:
+    require("tinygrad")
+    before = dict(os.environ)
+    assert_races(pocl, "tinygrad")
+    assert dict(os.environ) == before
+    a, b = pair()
+    np.testing.assert_allclose(ops.gemm(pocl, a, b), a @ b, rtol=1e-4, atol=1e-5)
+
+
+def test_tinygrad_says_why_it_cannot_run(pocl: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tinygrad, "find_spec", lambda _name: None)
+    assert tinygrad.unavailable(pocl) == "needs tinygrad: pip install 'rx580lab[peers]'"
+    monkeypatch.undo()
+    require("tinygrad")
+    monkeypatch.setattr(tinygrad, "LOADER", "libOpenCL-of-nobody.so.9")
+    assert "apt-get install ocl-icd-libopencl1" in str(tinygrad.unavailable(pocl))
+    monkeypatch.undo()
+    monkeypatch.setattr(pocl, "platform", "amd")
+    assert "set up for PoCL only" in str(tinygrad.unavailable(pocl))
 
 
 @pytest.fixture
@@ -190,7 +212,7 @@ def test_onnxruntime_missing_names_the_cure(pocl: Device, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("name", [name for name in peers.NAMES if "gemm" in peers.peer(name).OPS])
 def test_refusals(pocl: Device, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for one in (clblast, onnxruntime):  # the checks come before the library
+    for one in (clblast, onnxruntime, tinygrad):  # the checks come before the library
         monkeypatch.setattr(one, "unavailable", lambda _device: None)
     rival = peers.peer(name)
     a, b = pair()
