@@ -37,6 +37,7 @@ from rx580lab.ops.scatter_nd import scatter_nd
 from rx580lab.ops.slice import slice  # noqa: A004
 from rx580lab.ops.softmax import softmax
 from rx580lab.ops.tile import tile
+from rx580lab.ops.topk import topk
 from rx580lab.ops.transpose import transpose
 from rx580lab.ops.triad import triad
 
@@ -71,6 +72,7 @@ NAMES = (
     "scatter_nd",
     "embedding",
     "reduce",
+    "topk",
 )
 
 __all__ = [
@@ -112,6 +114,7 @@ __all__ = [
     "spec",
     "specs",
     "tile",
+    "topk",
     "transpose",
     "triad",
 ]

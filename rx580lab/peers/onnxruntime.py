@@ -246,6 +246,18 @@ def _resize(inputs: Inputs, keywords: dict[str, Any]) -> Model:
     return model
 
 
+def _topk(inputs: Inputs, keywords: dict[str, Any]) -> Model:
+    x = inputs[0]
+    if x is None or x.size == 0 or keywords["k"] == 0:
+        raise ShapeError("onnxruntime", "expected x with elements and k of at least 1")
+    model = Model((), x.dtype, inputs={"x": x})
+    model.constants["k"] = np.array([keywords.pop("k")], np.int64)
+    attributes: dict[str, Any] = {name: int(value) for name, value in keywords.items()}
+    model.add("TopK", ["x", "k"], "y", unused=("indices",), **attributes)
+    model.shape = _inferred(model)
+    return model
+
+
 class _Session:
     """A model loaded, its arrays bound so that a run copies nothing. Its methods keep the bound memory alive."""
 
@@ -293,6 +305,7 @@ _MODELS: dict[str, Callable[[Inputs, dict[str, Any]], Model]] = {
     "conv_transpose": _conv("ConvTranspose"),
     "pool": _pool,
     "resize": _resize,
+    "topk": _topk,
     "attention": _attention,
 }
 OPS = tuple(_MODELS)

@@ -203,6 +203,15 @@ def test_onnxruntime_resizes(pocl: Device, keywords: dict[str, Any]) -> None:
     np.testing.assert_allclose(contestant.output(), ops.resize(pocl, x, **keywords), rtol=1e-5)
 
 
+def test_onnxruntime_selects(pocl: Device) -> None:
+    require("onnxruntime")
+    x = np.array([[3, 1, 2], [4, 6, 5]], np.float32)
+    contestant = onnxruntime.entrant(pocl, "topk", (x,), {"k": 2, "largest": False}).contestant
+    assert contestant.output is not None
+    contestant.run()
+    np.testing.assert_array_equal(contestant.output(), [[1, 2], [4, 5]])
+
+
 def test_onnxruntime_missing_names_the_cure(pocl: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "find_spec", lambda _name: None)
     assert onnxruntime.unavailable(pocl) == "needs onnx and onnxruntime: pip install 'rx580lab[peers]'"
