@@ -36,8 +36,8 @@ def _case(
 ) -> Case:
     def inputs(rng: np.random.Generator) -> Arrays:
         ids = any_indices(rng, shape, n_rows, index, beyond=beyond)
-        inside = (ids >= -n_rows) & (ids < 0)
-        return np.asarray(np.where(inside, ids + n_rows, ids), index), any_bits(rng, (n_rows, n_columns), dtype)
+        from_the_end = (ids < 0) & (not beyond)
+        return np.asarray(np.where(from_the_end, ids + n_rows, ids), index), any_bits(rng, (n_rows, n_columns), dtype)
 
     told = f"{dtype} {n_rows}x{n_columns} by {index} {shape}{', some beyond' if beyond else ''}"
     return Case(told, tier, inputs)

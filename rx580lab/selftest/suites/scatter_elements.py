@@ -39,7 +39,7 @@ def _case(
         distinct = np.take(order, np.arange(of_indices[k]), axis=k)
         distinct = np.where(rng.random(of_indices) < 0.5, distinct, distinct - n)
         if beyond:
-            outside = any_indices(rng, of_indices, 0, index, beyond=True)
+            outside = any_indices(rng, of_indices, n, index, beyond=True)
             distinct = np.where((outside < -n) | (outside >= n), outside, distinct)
         return any_bits(rng, shape, dtype), distinct.astype(index), any_bits(rng, of_indices, dtype)
 
