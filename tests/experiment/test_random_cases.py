@@ -10,6 +10,7 @@ import yaml
 
 from rx580lab import ops
 from rx580lab.device import Device, open_device
+from rx580lab.experiment.problem import parse_shape
 from rx580lab.experiment.random_cases import case_table, random_case, random_cases, settings
 from rx580lab.selftest.case import prepare
 from tests.selftest.planting import Fault, plant
@@ -56,8 +57,16 @@ def test_settings_are_legal_and_begin_with_none() -> None:
     assert all(template.checked(one) for one in found)
 
 
-def test_the_experiment_covers_every_op() -> None:
-    spec = yaml.safe_load((ROOT / "experiments/bench/random_cases.yml").read_text(encoding="utf-8"))
-    assert sorted(spec["sweep"]["op"]) == sorted(ops.NAMES)
-    n_cases = spec["params"]["n_cases"]["default"] * len(spec["sweep"]["op"]) * len(spec["sweep"]["seed"])
-    assert n_cases >= 20_000
+def test_the_experiments_cover_every_op() -> None:
+    found = {}
+    for name in ("random_cases", "ops"):
+        spec = yaml.safe_load((ROOT / f"experiments/bench/{name}.yml").read_text(encoding="utf-8"))
+        found[name] = spec["sweep"]
+        assert sorted(point["op"] for point in spec["sweep"]) == sorted(ops.NAMES)
+    assert sum(point["n_cases"] for point in found["random_cases"]) >= 100_000
+
+
+def test_the_shapes_of_the_overview_fit_their_ops() -> None:
+    spec = yaml.safe_load((ROOT / "experiments/bench/ops.yml").read_text(encoding="utf-8"))
+    for point in spec["sweep"]:
+        assert parse_shape(point["op"], str(point["shape"]))
