@@ -103,8 +103,7 @@ reduce_cpu_columns(const __global in_type *x, const __global VALUE *m, __global 
     step = rows >= 8 ? 8 : 1;
     for (uint i = 0; i < whole; i += VEC) {
 #if MAP == 3
-      values shift = *(const __global values_loose *)(m + i);
-      shift = as_float16(as_int16(shift) & (int16)(0x7fffffff)) < (values)(INFINITY) ? shift : (values)(0.0f);
+      const values shift = *(const __global values_loose *)(m + i);
 #else
       const values shift = (values)(0);
 #endif

@@ -125,10 +125,10 @@ INLINE values mapped16(const values x, const values shift) {
 #endif
 }
 
-// An infinite maximum is not taken off, which would give NaN: `finished` answers it by itself.
+// From an infinite maximum comes NaN, which does not matter: `finished` answers with the maximum itself.
 INLINE VALUE shift_of(const __global VALUE *m) {
 #if MAP == 3
-  return fabs(*m) < INFINITY ? *m : 0.0f;
+  return *m;
 #else
   return 0;
 #endif

@@ -84,6 +84,18 @@ def _special(function: str, arity: int, dtype: str) -> Case:
     return Case(f"{function} of special {dtype}", "edge", inputs, {"function": function}, _result(function, dtype, {}))
 
 
+def _ends(dtype: str, to: str) -> Case:
+    """The ends of every integer type, what lies just beyond them, NaN and infinities."""
+    ends = [0.0, -0.5, 127.5, 128.0, -128.0, -128.5, -129.0, 255.0, 255.5, 256.0, 65519.0]
+    ends += [sign * 2.0**bits for bits in (31, 63) for sign in (1, -1)] + [np.nan, np.inf, -np.inf]
+
+    def inputs(_rng: np.random.Generator) -> Arrays:
+        with np.errstate(over="ignore"):
+            return (np.array(ends, np.float32).astype(dtype),)
+
+    return Case(f"cast of the ends of types, {dtype} to {to}", "edge", inputs, {"function": "cast", "to": to}, to)
+
+
 def _functions() -> list[Case]:
     """Every function on every type that it has."""
     found = []
@@ -99,6 +111,7 @@ def _functions() -> list[Case]:
     found += [_case("edge", name, [(70,)] * 2, "bool") for name in ("and", "or", "xor", "equal")]
     found += [_case("edge", "where", [(9, 1, 5), (7, 5), (9, 7, 1)], dtype) for dtype in _TYPES]
     found += [_case("edge", "cast", [(331,)], dtype, to=to) for dtype in _TYPES for to in _TYPES]
+    found += [_ends(dtype, to) for dtype in ("float32", "float16") for to in _TYPES]
     return found
 
 
