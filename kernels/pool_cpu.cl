@@ -86,12 +86,14 @@ typedef values values_u __attribute__((aligned(1)));
 #endif
 static inline value joined(const value v, const value all) { return JOIN(v, all); }
 
-// Of a window from `start` on: its first tap at 0 or later, and how many taps lie before `end`.
-static inline int first_tap(const int start, const int dilation) {
-  return start < 0 ? (dilation - 1 - start) / dilation : 0;
+// How many taps cover n > 0 places. A division takes as long as a vector of windows, and dilation is mostly 1.
+static inline int taps_over(const int n, const int dilation) {
+  return dilation == 1 ? n : (n + dilation - 1) / dilation;
 }
+// Of a window from `start` on: its first tap at 0 or later, and how many taps lie before `end`.
+static inline int first_tap(const int start, const int dilation) { return start < 0 ? taps_over(-start, dilation) : 0; }
 static inline int taps_before(const int start, const int end, const int dilation, const int kernel_size) {
-  return min(kernel_size, (end - start + dilation - 1) / dilation);
+  return min(kernel_size, taps_over(end - start, dilation));
 }
 // Taps that count: those inside, or with a limit all up to there.
 static inline int counted(const int start, const int end, const int limit, const int dilation, const int kernel_size) {
@@ -231,9 +233,11 @@ pool_cpu(const __global element *x, __global element *out, const int4 in, const 
       for (int i = 0; i < left; ++i) {
         row[i] = NONE;
       }
-      for (int i = right; i < width + 2 * VEC; ++i) {
+      for (int i = right; i < width; ++i) {
         row[i] = NONE;
       }
+      KEEP((values)(NONE), row + width);
+      KEEP((values)(NONE), row + width + VEC);
       if (right > left) {
         join_columns(x + (line * in.x + (from + left)), row + left, right - left, rows, layers, row_step, layer_step);
       }
