@@ -117,10 +117,9 @@ def test_the_bound_refuses_one_long_chain_and_a_lost_element() -> None:
     ("template", "function"), [("plain", "prod"), ("gpu", "l1"), ("cpu", "sum_square"), ("cpu", "prod"), ("gpu", "sum")]
 )
 def test_whole_numbers_wrap(pocl: Device, template: str, function: str) -> None:
-    x = np.random.default_rng(4).integers(-(2**31), 2**31, (3, 70), dtype=np.int32)
+    x = np.random.default_rng(4).integers(-(2**31), 2**31, (3, 70), dtype=np.int32) | 1  # odd, lest products end as 0
     for axes in (0, 1):
         expected = oracle(x, function=function, axes=axes)
-        assert np.abs(expected.astype(np.float64)).min() > 0
         got = reduce(pocl, x, function=function, axes=axes, template=template)
         np.testing.assert_array_equal(got, expected)
 
