@@ -152,8 +152,8 @@ def resize_tolerance(
     * one more product per axis, and the additions: at most as many as the taps of the last axis plus those of all
       others multiplied. So u (3 axes + additions) S.
 
-    fp16 results round once more per launch, of which there is one for each three axes: 2**-11 S each, at least half of
-    their smallest step, 2**-25.
+    fp16 results round once more per launch, of which there is one for each axis at most (neighbours may share one):
+    2**-11 S each, at least half of their smallest step, 2**-25.
     """
     if mode == "nearest":
         return 0.0
@@ -164,4 +164,4 @@ def resize_tolerance(
     bound = _U * (3 * len(taps) + math.prod(taps[:-1]) + taps[-1]) * size * (1 + 2.0**-10) + 2.0**-126
     if x.dtype != np.float16:
         return bound
-    return bound + math.ceil(len(taps) / 2) * (_U_HALF * size + 2.0**-25)
+    return bound + len(taps) * (_U_HALF * size + 2.0**-25)
