@@ -1,4 +1,4 @@
-"""Attention without a matrix of scores. Kernels: ``attention.cl`` (plain), ``attention_{cpu,cpu_few}.cl``."""
+"""Attention without a matrix of scores. Kernels: ``attention.cl`` (plain), ``attention_{gpu,cpu,cpu_few}.cl``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rx580lab.compile import Launch, LocalBytes, load_kernel
 from rx580lab.device import Array, Device
 from rx580lab.errors import InputError, ShapeError
 from rx580lab.ops._attention_templates import FEW_ROWS, NR, TEMPLATES, fits, lds_floats
+from rx580lab.ops._attention_unfused import unfused
 from rx580lab.ops.plan import (
     Cost,
     OpSpec,
@@ -26,7 +27,7 @@ from rx580lab.ops.plan import (
     optional_array,
     output,
 )
-from rx580lab.ops.sizing import ceil_div, checked_count, plain_sizes
+from rx580lab.ops.sizing import ceil_div, checked_count, plain_sizes, turn_limit
 
 __all__ = ["MAX_HEAD", "SPEC", "attention", "plan"]
 
@@ -95,6 +96,8 @@ def plan(
     merged = fits(device, chosen, shape, merged, params)
     if target.size == 0:
         return Plan("attention", chosen.name, merged, (), target)
+    if chosen.name == "unfused":
+        return unfused(device, queries, keys, values, target, factor)
     limit = past if causal else shape["S"]
     arrays = [
         one if one is not None and one.size else device.zeros(1, target.dtype) for one in (queries, keys, values, added)
@@ -144,6 +147,8 @@ def _shape(
 
 def _for_shape(device: Device, shape: Shape) -> str | None:
     """The template that neither the device's class nor a hard precondition would choose."""
+    if turn_limit(device) < math.inf:
+        return "gpu" if SPEC.template("gpu").applies(device, shape) is None else None  # many short work-items
     few = shape["H"] // shape["G"] * shape["T"] <= FEW_ROWS
     return "cpu_few" if few and device.device_class == "cpu" else None
 
@@ -176,6 +181,10 @@ def _launch(
         sums = device.empty((n_pairs * rows, shape["E"]))
         sizes = plain_sizes(device, n_pairs * rows)
         return kernel.bind(*sizes, *arrays, sums, np.uint32(n_pairs * rows), *lengths, *scalars), (sums,)
+    if chosen.name == "gpu":
+        height = params["WG_Y"]
+        items = 16, ceil_div(rows, 4 * height) * height, n_pairs
+        return kernel.bind(items, (16, height, 1), *arrays, *lengths, *scalars), ()
     tiles = (n_pairs,) if chosen.name == "cpu_few" else (ceil_div(rows, params["TILE_M"]), n_pairs)
     local = tuple(LocalBytes(4 * n) for n in lds_floats(chosen.name, shape, params))
     return kernel.bind(tiles, (1,) * len(tiles), *arrays, *local, *lengths, *scalars), ()

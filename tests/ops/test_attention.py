@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rx580lab.device import Device
 from rx580lab.errors import DtypeError, InputError, ShapeError
+from rx580lab.ops._attention_templates import fits
 from rx580lab.ops.attention import SPEC, attention, plan
 from rx580lab.reference.attention import attention as oracle
 from rx580lab.selftest import suite
@@ -16,7 +17,8 @@ from rx580lab.selftest.case import prepare
 from rx580lab.selftest.check import stand_up
 from tests.ops.sweep import sweep
 
-TEMPLATES = [template.name for template in SPEC.templates]
+# The chain of ops takes neither masks nor causal attention, nor fp16; it has tests of its own.
+TEMPLATES = [template.name for template in SPEC.templates if template.name != "unfused"]
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -35,8 +37,25 @@ def test_parameters_change_nothing(pocl: Device, template: str, params: dict[str
 @given(st.integers(0, 2**32 - 1), st.sampled_from(TEMPLATES))
 def test_any_lengths_masks_and_groups(pocl: Device, seed: int, template: str) -> None:
     case = suite("attention").random(np.random.default_rng(seed))
-    outcome = stand_up(pocl, template, prepare("attention", case)).judge()
+    prepared = prepare("attention", case)
+    # One build of the gpu template for all numbers of rows, and its narrow one: each costs seconds.
+    assume(template != "gpu" or prepared.shape["E"] <= 64)
+    params = {"WG_Y": 4, "PER_ITEM_E": 4} if template == "gpu" else None
+    outcome = stand_up(pocl, template, prepared, params=params).judge()
     assert outcome.ok, f"{case.name}: {outcome.reason}"
+
+
+def test_cases_of_the_unfused_chain(pocl: Device) -> None:
+    assert sweep(pocl, "attention", "unfused", tiers=("small", "edge", "large")) == 18
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 60), st.integers(1, 90), st.integers(1, 70))
+def test_fused_and_unfused_agree(pocl: Device, g: int, shared: int, t: int, s: int, d: int) -> None:
+    q, k, v = random_arrays((1, g * shared, t, d), (1, g, s, d), (1, g, s, d))
+    np.testing.assert_allclose(
+        attention(pocl, q, k, v), attention(pocl, q, k, v, template="unfused"), rtol=1e-4, atol=1e-5
+    )
 
 
 def random_arrays(*shapes: tuple[int, ...]) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
@@ -77,6 +96,18 @@ def test_choice_by_rows_that_share_keys(pocl: Device) -> None:
     assert plan(pocl, np.ones((1, 8, 3, 8), np.float32), k, k).template == "cpu"
 
 
+def test_gpu_tiles_by_rows_and_width(pocl: Device) -> None:
+    template = SPEC.template("gpu")
+
+    def tiles(rows: int, e: int) -> dict[str, int]:
+        shape = {"H": 1, "G": 1, "T": rows, "S": 5, "D": 8, "E": e}
+        return fits(pocl, template, shape, dict(template.default), None)
+
+    assert tiles(3, 64) == {"WG_Y": 4, "PER_ITEM_E": 4}
+    assert tiles(20, 65) == {"WG_Y": 8, "PER_ITEM_E": 8}
+    assert tiles(64, 200) == {"WG_Y": 16, "PER_ITEM_E": 16}
+
+
 def test_out_is_filled_and_returned(pocl: Device) -> None:
     q, k, v = random_arrays((1, 2, 20, 8), (1, 2, 30, 8), (1, 2, 30, 4))
     arrays = [pocl.upload(one) for one in (q, k, v)]
@@ -105,6 +136,13 @@ def test_refusals(pocl: Device) -> None:
         attention(pocl, q, k, k, causal=True, past=-1)
     with pytest.raises(InputError, match="finite scale"):
         attention(pocl, q, k, k, scale=float("inf"))
+    with pytest.raises(InputError, match="neither a mask nor causal"):
+        attention(pocl, q, k, k, mask, template="unfused")
+    with pytest.raises(InputError, match="fp32 only"):
+        attention(pocl, *(one.astype(np.float16) for one in (q, k, k)), template="unfused")
+    wide = np.ones((1, 2, 5, 65), np.float32)
+    with pytest.raises(ShapeError, match="values of at most 64"):
+        attention(pocl, q, k, wide, template="gpu", params={"PER_ITEM_E": 4})
     out = pocl.upload(q)
     with pytest.raises(InputError, match="out apart from"):
         attention(pocl, out, k, k, out=out)
