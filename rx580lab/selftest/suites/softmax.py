@@ -36,7 +36,7 @@ def _wide(rng: np.random.Generator, shape: tuple[int, ...]) -> AnyArray:
     """Down to results that vanish, and differences that overflow fp32."""
     x = rng.uniform(-110, 0, shape)
     x[..., 0] = -3e38
-    x[0, -1] = 3e38
+    x[0, ..., -1] = 3e38
     return x
 
 
@@ -134,6 +134,7 @@ SUITE = Suite(
         _case("small", (2, 5, 19), _ordinary, axis=-2),
         _case("small", (2, 3, 17), _ordinary, axis=1, dtype=np.float16),
         _case("edge", (3, 70, 33), _huge, "around 1000, -1000 and 0", axis=1),
+        _case("edge", (3, 70, 33), _wide, "vanishing and overflowing", axis=1),
         _case("edge", (130, 5, 7), _peak_last, "weight in the last column", axis=0),
         _case("edge", (4, 200, 8, 8), _peak_last, "weight in the last column", axis=-3, dtype=np.float16),
         _case("edge", (33, 10), _special, "NaN and infinities", axis=0),
