@@ -26,7 +26,7 @@ CORE := $(VENV)/.installed-core$(if $(shell command -v ld),,-linker)-$(STATE)
 LAB := $(VENV)/.installed-lab-$(STATE)
 DEV := $(VENV)/.installed-dev-$(STATE)
 
-.PHONY: help env report test lab check ci pictures clean
+.PHONY: help env report test lab check ci docs pictures clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ check: $(DEV) ## style, types, layers and the house rules, without the suite
 ci: check test ## all that .ci/run holds a change to: `make test`, then the slow tiers
 	@$(BIN)/python -m rx580lab.selftest.sanitize
 	@$(BIN)/rx580lab selftest --limits rx580 --soak 60
+
+docs: $(DEV) ## docs/ops.md, from the ops, their suites and the baseline of bench/ops
+	@mkdir -p docs; $(BIN)/python -m rx580lab.selftest.page > docs/.ops.md; mv docs/.ops.md docs/ops.md
 
 pictures: $(DEV) ## the README's pictures, from the newest whole run of `make report` and from JupyterLab
 	@$(BIN)/python -m tests.pictures

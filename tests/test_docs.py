@@ -12,6 +12,7 @@ import typer
 
 from rx580lab.experiment import load_spec
 from rx580lab.experiment.places import find_experiment
+from rx580lab.selftest.page import page
 from tests.tree import ROOT, tracked
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,6 +31,11 @@ def commands() -> dict[str, Any]:
     group: Any = typer.main.get_command(app)
     found: dict[str, Any] = group.commands
     return found
+
+
+def test_the_list_of_ops_is_the_one_that_is_made() -> None:
+    """``make docs`` makes it."""
+    assert (ROOT / "docs/ops.md").read_text(encoding="utf-8") == page(ROOT / "reports")
 
 
 def examples() -> list[str]:
