@@ -44,7 +44,7 @@ def test_devices_for_people_and_for_programs() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["run", "no/such"], 1, "one of bench/gemm"),
+        (["run", "no/such"], 1, "one of bench/attention"),
         (["run", "bench/gemm", "--set", "shap=1x1x1"], 1, "did you mean 'shape'"),
         (["run", "bench/gemm", "--set", "threads=many"], 1, "expected an int"),
         (["run", "bench/gemm", "--set", "threads=65"], 1, "expected at most 64, got 65"),
