@@ -10,7 +10,7 @@ import numpy as np
 from rx580lab.compile import Build
 from rx580lab.device import Device
 from rx580lab.errors import InputError
-from rx580lab.ops import OpSpec, Plan, Template
+from rx580lab.ops import NAMES, OpSpec, Plan, Template
 from rx580lab.ops.plan import Params
 from rx580lab.selftest import cases
 
@@ -34,15 +34,20 @@ class PlannedKernel:
 def gpu_templates(op: OpSpec, names: Sequence[str] | None = None) -> tuple[Template, ...]:
     """The templates that the card would be given: all that are not shaped for a processor, or those of ``names``.
 
-    Raises InputError for an unknown name and for a template of a processor.
+    One that is made of another op's kernels is left to that op, since which of them it takes follows from the device
+    that it is planned on. Raises InputError for an unknown name and for a template of a processor.
     """
-    able = tuple(template for template in op.templates if template.preferred_class != "cpu")
+    able = tuple(
+        template
+        for template in op.templates
+        if template.preferred_class != "cpu" and (template.source == op.name or template.source not in NAMES)
+    )
     chosen = able if names is None else tuple(op.template(name) for name in names)
     for template in chosen:
         if template not in able:
             raise InputError(
                 "polaris", f"expected a template of {op.name} for the card among {', '.join(t.name for t in able)}, "
-                f"got {template.name!r}, which is for processors",
+                f"got {template.name!r}, which is for processors or made of other ops",
             )  # fmt: skip
     return chosen
 
