@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def test_the_small_version_ends_well_and_leaves_a_report(path: Path, tmp_path: P
         assert point.environment.variables["POCL_AFFINITY"] == "1"
         executed = json.loads((outcome.path / "points" / entry.key / "executed.ipynb").read_text(encoding="utf-8"))
         assert executed["metadata"]["papermill"]["exception"] is None
-    page = (outcome.path / "report.html").read_text(encoding="utf-8")
+    page = html.unescape((outcome.path / "report.html").read_text(encoding="utf-8"))
     assert manifest.title in page
     assert manifest.command.partition(" --")[0] in page
     assert (tmp_path / "index.html").is_file()

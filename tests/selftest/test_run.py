@@ -207,4 +207,6 @@ def test_rusticl_computes_right_too(op: str) -> None:
     assert report["ok"], [line for line in report["lines"] if not line["ok"]]
     assert "rusticl" in report["device"]
     assert {line["op"] for line in report["lines"]} == {op}
-    assert all(line["n_cases"] > 0 for line in report["lines"])
+    # What does not run there says why; of every op something runs.
+    assert any(line["n_cases"] > 0 for line in report["lines"])
+    assert all(line["n_cases"] > 0 or "llvmpipe" in line["reason"] for line in report["lines"])
