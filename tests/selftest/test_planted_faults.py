@@ -38,8 +38,8 @@ FAULTS = [
         "beyond tolerance",
     ),
     Fault(
-        "missing max shift", "softmax.cl", "exp_of(READ(x + i) - top)", "exp_of(READ(x + i))", "softmax", frozenset({"plain"}),
-        "around 1000, -1000 and 0",
+        "missing max shift", "softmax.cl", "exp_of(READ(x + i) - top)", "exp_of(READ(x + i))", "softmax",
+        frozenset({"plain"}), "around 1000, -1000 and 0",
     ),
     Fault(
         "missing max shift", "softmax_wave.cl", "exp_of(v[k] - top)", "exp_of(v[k])", "softmax", frozenset({"wave"}),
