@@ -11,7 +11,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from rx580lab import ops
 from rx580lab.device import Device
@@ -22,7 +21,7 @@ from rx580lab.results.records import Check, Metric, Point
 from rx580lab.selftest.case import Case, Prepared, prepare, suite
 from rx580lab.selftest.check import does_not_fit, stand_up
 
-__all__ = ["Fault", "case_table", "random_case", "random_cases", "settings"]
+__all__ = ["Fault", "random_case", "random_cases", "settings"]
 
 Progress = Callable[[str], None]
 # Settings of a template that a run tries, its default among them. Each is a build of its own.
@@ -192,17 +191,3 @@ def _metrics(tallies: Mapping[str, Tally], refused: Counter[str]) -> dict[str, M
         path: Metric(value=value, unit="1", higher_is_better=better)
         for path, (value, better) in {**counts, **shares}.items()
     }
-
-
-def case_table(point: Point) -> pd.DataFrame:
-    """Each template: verdict, values compared, largest share of the tolerance."""
-    rows = [
-        {
-            "template": check.contestant,
-            "right": "pass" if check.ok else f"FAIL: {check.reason}",
-            "values compared": check.n_values,
-            "share of tolerance": check.worst_share,
-        }
-        for check in point.checks
-    ]
-    return pd.DataFrame(rows).set_index("template")

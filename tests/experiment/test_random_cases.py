@@ -11,7 +11,7 @@ import yaml
 from rx580lab import ops
 from rx580lab.device import Device, open_device
 from rx580lab.experiment.problem import parse_shape
-from rx580lab.experiment.random_cases import case_table, random_case, random_cases, settings
+from rx580lab.experiment.random_cases import random_case, random_cases, settings
 from rx580lab.selftest.case import prepare
 from tests.selftest.planting import Fault, plant
 from tests.tree import ROOT
@@ -32,7 +32,6 @@ def test_right_ops_give_no_fault(pocl: Device) -> None:
     assert values["random/n_cases"] + values["random/n_refused"] == 25
     assert values["random/n_wrong"] == 0
     assert values["random/n_templates"] >= 4
-    assert "pass" in set(case_table(point)["right"])
 
 
 def test_a_wrong_kernel_is_found_and_its_case_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
