@@ -5,6 +5,9 @@
 #ifndef RX580LAB_EPILOGUE_H
 #define RX580LAB_EPILOGUE_H
 
+// Here, and not only by way of activation.h: a file is included once in a text, and under the #if it might be lost.
+#include "mac.h"
+
 // Which activation; unit: a code of the list below, which rx580lab/ops/epilogue.py shares. 0 for none.
 #ifndef ACTIVATION
 #define ACTIVATION 0

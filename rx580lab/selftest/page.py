@@ -104,7 +104,7 @@ def _section(op: OpSpec, cases: Suite, point: Point | None) -> str:
     return "\n\n".join(
         (
             f"## {op.name}",
-            f"`{op.name}{_signature(function)}`",
+            f"`{op.name}{_signature(op.plan)}`",
             text.partition("\n\n")[0].replace("``", "`"),
             f"Types: {', '.join(_types(cases))}. Cost: {op.summary}.",
             f"Oracle: {oracle}. Cases: {counts}.",

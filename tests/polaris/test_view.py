@@ -104,6 +104,12 @@ def test_a_template_for_processors_is_refused(planner: Device) -> None:
         view("copy", ["no"], device=planner)
 
 
+def test_a_template_made_of_other_ops_is_left_to_them(planner: Device) -> None:
+    assert "unfused" not in {template.name for template in gpu_templates(ops.spec("attention"))}
+    with pytest.raises(InputError, match="got 'unfused', which is for processors or made of other ops"):
+        view("attention", ["unfused"], device=planner)
+
+
 def test_a_notebook_shows_a_table_and_a_kernel_in_full(planner: Device) -> None:
     views = view("softmax", ["gpu"], device=planner)
     assert all(word in views._repr_html_() for word in ("softmax_gpu", "VGPR", "pass", NOT_RUN))

@@ -21,6 +21,7 @@ def test_every_op_and_template_has_its_row(tmp_path: Path) -> None:
         for template in ops.spec(name).templates:
             assert f"| `{template.name}` |" in section
         assert "Oracle: " in section
+        assert "keywords" not in section.partition("\n\n")[2].partition("\n")[0], "every argument has its name"
     assert text.count("| not measured |") == len(ops.NAMES)
     assert "No baseline of `bench/ops` is committed" in text
 
