@@ -14,6 +14,7 @@
     ├── BuildError              a kernel did not compile; carries the compiler's log
     ├── SpecError               an experiment's YAML is wrong; carries file and line
     ├── ResultError             a record or run folder is missing, damaged or of another schema
+    ├── ModelError              a model's file is wrong, or asks for what is not done here; names file, node and cause
     ├── MeasureError            a measurement cannot be made or believed
     ├── ExperimentError         a run failed: cell, kernel, wall limit, oracle or gate
     ├── PeerUnavailable         a rival implementation is not installed here; says how to get it
@@ -36,6 +37,7 @@ __all__ = [
     "LaunchFailed",
     "LimitExceeded",
     "MeasureError",
+    "ModelError",
     "PeerUnavailable",
     "ProbeFailed",
     "ResultError",
@@ -114,6 +116,10 @@ class SpecError(LabError):
 
 class ResultError(LabError):
     """A record or a run folder is missing, damaged or of another schema."""
+
+
+class ModelError(LabError):
+    """A model is wrong, or asks for what is not done here. ``where`` is its file, with the node it is about."""
 
 
 class MeasureError(LabError):
