@@ -7,6 +7,7 @@
     device = rx.open_device()             # the best device here; or rx.open_device("pocl"), rx.open_device("RX 580")
     c = rx.ops.gemm(device, a, b)         # numpy in, numpy out; device arrays in, device array out
     rx.ops.spec("gemm")                   # templates, parameters, cost
+    model = rx.load("model.onnx")         # model.run({"input": x}) gives {"output": y}
 
 Parts are imported when first used, so that ``import rx580lab`` is quick and a child process loads only what it needs.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         compile,  # noqa: A004 - the house's name for that stage
         device,
         experiment,
+        graph,
         jupyter,
         measure,
         ops,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         widgets,
     )
     from rx580lab.device import LIMITS, Array, Device, Event, Limits, list_devices, open_device
+    from rx580lab.graph import load
 
 __version__ = version("rx580lab")
 
@@ -42,6 +45,7 @@ _PARTS = (
     "compile",
     "device",
     "experiment",
+    "graph",
     "jupyter",
     "measure",
     "ops",
@@ -64,8 +68,10 @@ __all__ = [
     "compile",
     "device",
     "experiment",
+    "graph",
     "jupyter",
     "list_devices",
+    "load",
     "measure",
     "open_device",
     "ops",
@@ -92,6 +98,8 @@ def unload_ipython_extension(shell: Any) -> None:
 def __getattr__(name: str) -> Any:
     if name in _FROM_DEVICE:
         return getattr(import_module("rx580lab.device"), name)
+    if name == "load":
+        return import_module("rx580lab.graph").load
     if name in _PARTS:
         return import_module(f"rx580lab.{name}")
     raise AttributeError(f"module 'rx580lab' has no attribute {name!r}")

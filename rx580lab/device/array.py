@@ -119,6 +119,13 @@ class Array:
         part = parent.get_sub_region(begin, n * self.dtype.itemsize)
         return Array(self.device, wanted, self.dtype, self._block, part)
 
+    def viewed_as(self, dtype: npt.DTypeLike, shape: Sequence[int]) -> Array:
+        """The same bytes as elements of another type, as many as they hold."""
+        kind, wanted = np.dtype(dtype), tuple(int(n) for n in shape)
+        if math.prod(wanted) * kind.itemsize != self.nbytes:
+            raise ShapeError("array", f"expected a {kind} shape of {self.nbytes} bytes, got {wanted}")
+        return Array(self.device, wanted, kind, self._block, self._buffer)
+
     def to_pyopencl(self) -> Any:
         """A ``pyopencl.array.Array`` over the same memory, without a copy."""
         import pyopencl.array as cl_array  # pulls in a code generator: only for those who ask

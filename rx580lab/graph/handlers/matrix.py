@@ -1,0 +1,87 @@
+"""Products of matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rx580lab.graph.handlers.registry import Handler, Values, fault
+from rx580lab.graph.handlers.shape import required
+from rx580lab.graph.ir import FUSED, Node, Value
+from rx580lab.graph.lowering import Context
+from rx580lab.ops.epilogue import Epilogue
+
+__all__ = ["HANDLERS"]
+
+
+def _gemm(node: Node, given: Values) -> list[Value]:
+    a, b = required(node, given, 0), required(node, given, 1)
+    if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype:
+        raise fault(node, f"expected two matrices of one element type, got {a.dtype} {a.shape}, {b.dtype} {b.shape}")
+    m, k = a.shape[::-1] if node.attribute("transA", 0) else a.shape
+    inner, n = b.shape[::-1] if node.attribute("transB", 0) else b.shape
+    if k != inner:
+        raise fault(node, f"expected inner lengths that agree, got {a.shape} by {b.shape}")
+    return [Value(a.dtype, (m, n))]
+
+
+def _gemm_lower(node: Node, ctx: Context) -> None:
+    alpha, beta = node.attribute("alpha", 1.0), node.attribute("beta", 1.0)
+    out, added = ctx.out_value().shape, ctx.array(2)
+    bias = residual = None
+    if added is not None and beta != 0:
+        if beta != 1:
+            factor = ctx.weights.array(np.array(beta, added.dtype))
+            added = ctx.call("elementwise", added, factor, function="mul").out
+        if added.size == out[1] and added.shape[-1:] == out[1:]:
+            bias = added.reshape(out[1])
+        else:
+            residual = added if added.shape == out else ctx.call("expand", added, shape=out).out
+    ctx.call(
+        "gemm",
+        ctx.given(0),
+        ctx.given(1),
+        bias,
+        residual,
+        transpose_a=bool(node.attribute("transA", 0)),
+        transpose_b=bool(node.attribute("transB", 0)),
+        alpha=float(alpha),
+        epilogue=Epilogue(node.attribute("activation"), node.attribute("clip_low"), node.attribute("clip_high")),
+        constant_b=ctx.data(1) is not None,
+        out=ctx.out(),
+    )
+
+
+def _matmul(node: Node, given: Values) -> list[Value]:
+    a, b = required(node, given, 0), required(node, given, 1)
+    if not a.ndim or not b.ndim or a.dtype != b.dtype:
+        raise fault(node, f"expected two arrays of one element type, got {a.dtype} {a.shape} and {b.dtype} {b.shape}")
+    rows, columns = a.shape if a.ndim > 1 else (1, *a.shape), b.shape if b.ndim > 1 else (*b.shape, 1)
+    if rows[-1] != columns[-2]:
+        raise fault(node, f"expected inner lengths that agree, got {a.shape} by {b.shape}")
+    try:
+        batch = np.broadcast_shapes(rows[:-2], columns[:-2])
+    except ValueError:
+        raise fault(node, f"expected batch axes that broadcast, got {a.shape} by {b.shape}") from None
+    return [Value(a.dtype, (*batch, *rows[-2:-1][: a.ndim - 1], *columns[-1:][: b.ndim - 1]))]
+
+
+def _matmul_lower(_node: Node, ctx: Context) -> None:
+    a, b, out = ctx.given(0), ctx.given(1), ctx.out()
+    rows = a if a.ndim > 1 else a.reshape(1, a.size)
+    columns = b if b.ndim > 1 else b.reshape(b.size, 1)
+    batch = np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2])
+    whole = out.reshape(*batch, rows.shape[-2], columns.shape[-1])
+    ctx.call("gemm", rows, columns, constant_b=ctx.data(1) is not None, out=whole)
+
+
+def _product(_node: Node, given: Any) -> list[Any]:
+    return [np.asarray(np.matmul(given[0], given[1]), given[0].dtype)]
+
+
+HANDLERS = (
+    Handler("Gemm", 7, _gemm, _gemm_lower),
+    Handler("Gemm", 1, _gemm, _gemm_lower, domain=FUSED),
+    Handler("MatMul", 1, _matmul, _matmul_lower, _product),
+)

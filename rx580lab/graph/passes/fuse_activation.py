@@ -1,0 +1,48 @@
+"""Conv and Gemm take over the residual and the activation that follow them, if nobody else reads what is between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rx580lab.graph.ir import FUSED, Graph, Node
+
+__all__ = ["activation_of", "run"]
+
+HOSTS = ("Conv",)
+
+
+def activation_of(graph: Graph, node: Node) -> Mapping[str, Any] | None:
+    """The epilogue's keywords of a node that is an activation of its first input; None for any other."""
+    if node.domain != "":
+        return None
+    if node.op in ("Relu", "Sigmoid", "Tanh"):
+        return {"activation": node.op.lower()}
+    if node.op == "HardSigmoid":
+        keywords = {"alpha": node.attribute("alpha", 0.2), "beta": node.attribute("beta", 0.5)}
+        return {"activation": "hard_sigmoid", **keywords}
+    if node.op == "Clip":
+        bounds = [graph.data(name) for name in node.inputs[1:]]
+        if all(one is not None or not name for one, name in zip(bounds, node.inputs[1:], strict=True)):
+            low, high = (*(None if one is None else float(one) for one in bounds), None, None)[:2]
+            return {"activation": "clip", "alpha": low, "beta": high}
+    return None
+
+
+def run(graph: Graph) -> None:
+    """Rewrites ``graph`` in place."""
+    uses, consumers = graph.uses(), graph.consumers()
+    taken: set[int] = set()
+    made: list[Node] = []
+    for node in graph.nodes:
+        if id(node) in taken:
+            continue
+        if node.op in HOSTS and node.domain in ("", FUSED) and uses[node.outputs[0]] == 1:
+            readers = consumers.get(node.outputs[0], [])
+            keywords = activation_of(graph, readers[0]) if readers else None
+            if keywords is not None and not node.attribute("activation"):
+                taken.add(id(readers[0]))
+                made.append(node.with_changes(domain=FUSED, outputs=readers[0].outputs, attributes=keywords))
+                continue
+        made.append(node)
+    graph.nodes = made

@@ -1,0 +1,117 @@
+"""Infers types, folds what is known and rewrites composite operators, in one walk over a graph's nodes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rx580lab.errors import LabError, ModelError
+from rx580lab.graph.handlers.registry import Handler, Values, fault, find
+from rx580lab.graph.ir import Graph, Node, Value
+
+__all__ = ["FOLD_BYTES", "deciding_inputs", "specialise"]
+
+# The largest result that is computed on the host, unless its inputs are larger; unit: bytes.
+FOLD_BYTES = 64 << 20
+# What an operator's own numpy code raises on data that contradicts itself.
+REFUSALS = (ValueError, TypeError, IndexError, KeyError, OverflowError, ArithmeticError, MemoryError)
+
+
+def specialise(graph: Graph, types: Mapping[str, Value] | None = None) -> Graph:
+    """A graph where all that follows from ``types`` (of the graph's inputs) and from constants is known.
+
+    Without the type of an input, nodes that depend on it are kept as they are. Raises ModelError naming file and node.
+    """
+    made = graph.copy()
+    made.values.update(types or {})
+    waiting = deque(graph.nodes)
+    made.nodes = []
+    while waiting:
+        node = waiting.popleft()
+        try:
+            more = _step(made, node)
+        except ModelError as error:
+            if error.where.startswith("node "):
+                raise ModelError(f"{graph.file}: {error.where}", error.message) from error
+            raise
+        waiting.extendleft(reversed(more))
+    made.drop_unused()
+    return made
+
+
+def _step(graph: Graph, node: Node) -> list[Node]:
+    """Folds the node, or keeps it; or the nodes to walk in its place."""
+    handler = find(node)
+    given = [graph.values.get(name) if name else None for name in node.inputs]
+    if any(name and one is None for name, one in zip(node.inputs, given, strict=True)):
+        graph.nodes.append(node)
+        return []
+    try:
+        return _known(graph, node, handler, given)
+    except LabError:
+        raise
+    except REFUSALS as error:
+        raise fault(node, f"its inputs or attributes contradict each other: {error}") from error
+
+
+def _known(graph: Graph, node: Node, handler: Handler, given: Values) -> list[Node]:
+    for place in handler.needs:
+        one = given[place] if place < len(given) else None
+        if one is not None and one.data is None:
+            raise fault(
+                node,
+                f"input {place} ({node.inputs[place]!r}) decides a shape, and data decide it while the model runs;"
+                " only what follows from shapes, constants and whole-number inputs is supported there",
+            )
+    if handler.expand is not None:
+        return handler.expand(graph, node, given)
+    found = handler.infer(node, given)
+    if all(value.data is not None for value in found):
+        results: list[Any] = [value.data for value in found]
+    elif handler.evaluate is not None and _foldable(given, found):
+        with np.errstate(all="ignore"):
+            results = handler.evaluate(node, [None if one is None else one.data for one in given])
+    else:
+        graph.nodes.append(node)
+        graph.values.update({name: one for name, one in zip(node.outputs, found, strict=False) if name})
+        return []
+    for name, result, value in zip(node.outputs, results, found, strict=False):
+        if name:
+            graph.values[name] = Value.of(_settled(node, result, value))
+    return []
+
+
+def _foldable(given: Values, found: list[Value]) -> bool:
+    if any(one is not None and one.data is None for one in given):
+        return False
+    read = sum(one.nbytes for one in given if one is not None)
+    return sum(one.nbytes for one in found) <= max(FOLD_BYTES, read)
+
+
+def _settled(node: Node, result: Any, expected: Value) -> npt.NDArray[Any]:
+    data = np.asarray(result)
+    if data.shape != expected.shape or data.dtype != expected.dtype:
+        raise fault(node, f"expected {expected.dtype} {expected.shape} when folded, got {data.dtype} {data.shape}")
+    if data.ndim:
+        data = np.ascontiguousarray(data)
+    data.setflags(write=False)
+    return data
+
+
+def deciding_inputs(graph: Graph) -> tuple[str, ...]:
+    """The graph's inputs whose data decide shapes or launches; a plan is made for these data."""
+    needed: set[str] = set()
+    for node in reversed(graph.nodes):
+        handler = find(node)
+        if any(name in needed for name in node.outputs) and not _by_shape_alone(node):
+            needed.update(name for name in node.inputs if name)
+        needed.update(node.inputs[place] for place in handler.needs if node.has_input(place))
+    return tuple(name for name in graph.inputs if name in needed)
+
+
+def _by_shape_alone(node: Node) -> bool:
+    return node.domain == "" and node.op in ("Shape", "Size")
