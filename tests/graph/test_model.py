@@ -69,4 +69,4 @@ def test_inputs_that_do_not_fit_are_refused(tmp_path: Path, pocl: rx.Device) -> 
 def test_a_model_that_cannot_fit_says_so_with_figures(tmp_path: Path) -> None:
     device = rx.open_device("pocl", limits=rx.Limits(memory_bytes=100_000))
     with pytest.raises(LimitExceeded, match=r"within 100,000 bytes of device memory, got one that needs [\d,]+"):
-        rx.load(_classifier(tmp_path), pocl).run({"x": np.zeros((1, 3, 128, 128), np.float32)})
+        rx.load(_classifier(tmp_path), device).run({"x": np.zeros((1, 3, 128, 128), np.float32)})
