@@ -44,7 +44,9 @@ class _Net:
     def weights(self, *shape: int) -> str:
         return self.constant(self.rng.normal(size=shape) / 4)
 
-    def model(self, inputs: Sequence[onnx.ValueInfoProto], *outputs: onnx.ValueInfoProto, **more: Any) -> Any:
+    def model(
+        self, inputs: Sequence[onnx.ValueInfoProto], *outputs: onnx.ValueInfoProto, **more: Any
+    ) -> onnx.ModelProto:
         graph = helper.make_graph(self.nodes, "small", list(inputs), list(outputs), self.constants)
         imports = [helper.make_opsetid("", more.pop("opset", 17)), *more.pop("imports", ())]
         return helper.make_model(graph, opset_imports=imports, ir_version=8, **more)

@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 
 from rx580lab.errors import ModelError
-from rx580lab.formats.onnx_file import OnnxFile, tensor
+from rx580lab.formats.onnx_file import OnnxFile, dtype_of, tensor
 from rx580lab.graph.ir import Graph, Node, Value
 from rx580lab.graph.order import put_in_order
+from rx580lab.graph.schema import check_node
 
 __all__ = ["NEWEST_OPSET", "TensorType", "declared", "import_graph"]
 
@@ -21,6 +22,8 @@ NEWEST_OPSET = 28
 # How deep functions may call functions, and branches hold branches.
 DEEPEST = 32
 MOST_NODES = 100_000
+# Of the names that inlined nodes and their values get; functions that call functions multiply them.
+MOST_CHARACTERS = 1 << 26
 
 Kind = onnx.AttributeProto
 
@@ -39,8 +42,21 @@ def import_graph(file: OnnxFile) -> Graph:
     opsets = _opsets(str(file.path), model.opset_import)
     functions = {(one.domain, one.name): one for one in model.functions}
     graph = _Importer(file, functions).graph(model.graph, opsets, 0)
+    _check(graph)
     put_in_order(graph)
     return graph
+
+
+def _check(graph: Graph) -> None:
+    """Each node, and those of branches, beside ONNX's description of its operator."""
+    for node in graph.nodes:
+        try:
+            check_node(node)
+        except ModelError as error:
+            raise ModelError(f"{graph.file}: {error.where}", error.message) from error
+        for branch in node.attributes.values():
+            if isinstance(branch, Graph):
+                _check(branch)
 
 
 def declared(file: OnnxFile) -> tuple[dict[str, TensorType], dict[str, TensorType]]:
@@ -55,10 +71,7 @@ def _type(where: str, info: onnx.ValueInfoProto) -> TensorType:
     if info.type.WhichOneof("value") != "tensor_type":
         raise ModelError(where, f"expected {info.name!r} to be a tensor, got {info.type.WhichOneof('value')}")
     found = info.type.tensor_type
-    try:
-        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(found.elem_type))
-    except KeyError:
-        raise ModelError(where, f"expected a known element type of {info.name!r}, got {found.elem_type}") from None
+    dtype = dtype_of(found.elem_type, f"{where}: {info.name!r}")
     if not found.HasField("shape"):
         return TensorType(dtype, None)
     return TensorType(dtype, tuple(_length(one) for one in found.shape.dim))
@@ -72,7 +85,13 @@ def _length(dim: Any) -> int | str | None:
 
 
 def _opsets(where: str, imports: Sequence[Any]) -> dict[str, int]:
-    found = {"" if one.domain == "ai.onnx" else one.domain: int(one.version) for one in imports}
+    found: dict[str, int] = {}
+    for one in imports:
+        domain = "" if one.domain == "ai.onnx" else one.domain
+        if found.setdefault(domain, int(one.version)) != one.version:
+            raise ModelError(
+                where, f"expected one operator set of {domain or 'ai.onnx'}, got {found[domain]} and {one.version}"
+            )
     if not found:
         raise ModelError(where, "expected the versions of its operator sets (opset_import), got none")
     if not 1 <= found.get("", 1) <= NEWEST_OPSET:
@@ -95,6 +114,10 @@ class _Importer:
         self.where = str(file.path)
         self.functions = functions
         self.n_nodes = 0
+        self.n_characters = 0
+        self._bodies: dict[tuple[str, str], list[Node]] = {}
+        self._begun: set[tuple[str, str]] = set()
+        self._prefixes: set[str] = set()
 
     def graph(self, proto: Any, opsets: Mapping[str, int], depth: int) -> Graph:
         """One graph or branch; a branch may read values from around it."""
@@ -116,9 +139,7 @@ class _Importer:
     def _nodes(self, protos: Any, opsets: Mapping[str, int], depth: int) -> list[Node]:
         found: list[Node] = []
         for place, proto in enumerate(protos):
-            self.n_nodes += 1
-            if self.n_nodes > MOST_NODES:
-                raise ModelError(self.where, f"expected at most {MOST_NODES:,} nodes, those of functions at each call")
+            self._count(1)
             node = self._node(proto, opsets, depth, place)
             function = self.functions.get((node.domain, node.op))
             found += [node] if function is None else self._inlined(node, function, depth)
@@ -133,8 +154,12 @@ class _Importer:
                 f"expected its domain {domain or 'ai.onnx'} among the file's operator sets",
             )
         attributes: dict[str, Any] = {}
-        node = Node(proto.op_type, domain, opsets[domain], name, tuple(proto.input), tuple(proto.output), attributes)
+        node = Node(
+            proto.op_type, domain, opsets[domain], name, tuple(proto.input), tuple(proto.output), attributes, True
+        )
         for one in proto.attribute:
+            if one.name in attributes:
+                raise ModelError(f"{self.where}: {node}", f"expected one attribute {one.name!r}, got two")
             attributes[one.name] = self._attribute(one, opsets, depth, f"{self.where}: {node}")
         return node
 
@@ -163,13 +188,44 @@ class _Importer:
             raise ModelError(where, f"expected functions at most {DEEPEST} calls deep")
         if len(call.inputs) > len(function.input) or len(call.outputs) > len(function.output):
             raise ModelError(where, f"expected at most {len(function.input)} inputs and {len(function.output)} outputs")
-        body = self._nodes(function.node, _opsets(self.where, function.opset_import), depth + 1)
+        body = self._body(function, depth, where)
+        prefix = self._prefix(call)
+        self._count(len(body), len(body) * len(prefix))
         names = dict.fromkeys(function.input, "")
         names |= dict(zip(function.input, call.inputs, strict=False))
-        names |= dict(zip(function.output, call.outputs, strict=False))
+        # What the call does not take may still be read inside of it.
+        names |= {own: taken for own, taken in zip(function.output, call.outputs, strict=False) if taken}
         given = {one.name: self._attribute(one, {}, depth, where) for one in function.attribute_proto}
         given |= dict(call.attributes)
-        return [_bound(node, names, given, call.name) for node in body]
+        return [_bound(node, names, given, prefix) for node in body]
+
+    def _body(self, function: Any, depth: int, where: str) -> list[Node]:
+        """The nodes of a function, read once."""
+        key = (function.domain, function.name)
+        if key not in self._bodies:
+            if key in self._begun:
+                raise ModelError(where, f"the function {function.name!r} calls itself")
+            self._begun.add(key)
+            self._bodies[key] = self._nodes(function.node, _opsets(where, function.opset_import), depth + 1)
+        return self._bodies[key]
+
+    def _prefix(self, call: Node) -> str:
+        """A name that no other call has; nodes may share theirs."""
+        prefix = call.name
+        while prefix in self._prefixes:
+            prefix = f"{call.name}#{len(self._prefixes)}"
+        self._prefixes.add(prefix)
+        return prefix
+
+    def _count(self, n_nodes: int, n_characters: int = 0) -> None:
+        self.n_nodes += n_nodes
+        self.n_characters += n_characters
+        if self.n_nodes > MOST_NODES:
+            raise ModelError(self.where, f"expected at most {MOST_NODES:,} nodes, those of functions at each call")
+        if self.n_characters > MOST_CHARACTERS:
+            raise ModelError(
+                self.where, f"expected at most {MOST_CHARACTERS:,} characters in names of functions' nodes"
+            )
 
 
 def _bound(node: Node, names: Mapping[str, str], given: Mapping[str, Any], prefix: str) -> Node:
@@ -193,6 +249,5 @@ def _bound(node: Node, names: Mapping[str, str], given: Mapping[str, Any], prefi
 
     changed = {key: attribute(value) for key, value in node.attributes.items()}
     bound = node.with_changes(inputs=map(name, node.inputs), outputs=map(name, node.outputs), attributes=changed)
-    return Node(
-        bound.op, bound.domain, bound.opset, f"{prefix}/{node.name}", bound.inputs, bound.outputs, bound.attributes
-    )
+    name_of_node = f"{prefix}/{node.name}"
+    return Node(bound.op, bound.domain, bound.opset, name_of_node, bound.inputs, bound.outputs, bound.attributes, True)

@@ -56,6 +56,7 @@ class Node:
             file imports. name: as in the file, or made up; for messages.
         inputs: names of values; "" for an optional one that is not given. outputs: likewise.
         attributes: numbers, strings, lists of them, numpy arrays, ``Graph`` for a branch.
+        as_read: whether it stands so in the file, so that ONNX's rules for types hold; what we make of it has our own.
     """
 
     op: str
@@ -65,6 +66,7 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    as_read: bool = False
 
     def __str__(self) -> str:
         return f"node {self.name!r} ({self.op})"

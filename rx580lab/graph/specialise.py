@@ -12,6 +12,7 @@ import numpy.typing as npt
 from rx580lab.errors import LabError, ModelError
 from rx580lab.graph.handlers.registry import Handler, Values, fault, find
 from rx580lab.graph.ir import Graph, Node, Value
+from rx580lab.graph.schema import check_types
 
 __all__ = ["FOLD_BYTES", "deciding_inputs", "specialise"]
 
@@ -59,6 +60,8 @@ def _step(graph: Graph, node: Node) -> list[Node]:
 
 
 def _known(graph: Graph, node: Node, handler: Handler, given: Values) -> list[Node]:
+    if node.as_read:
+        check_types(node, given)
     for place in handler.needs:
         one = given[place] if place < len(given) else None
         if one is not None and one.data is None:
