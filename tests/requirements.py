@@ -48,6 +48,24 @@ def _shared_library(name: str) -> Callable[[], str | None]:
     return find
 
 
+def _demo_model(name: str) -> Callable[[], str | None]:
+    """Its files may have to be downloaded, once for each user of the machine."""
+
+    def find() -> str | None:
+        from rx580lab.errors import ModelError
+        from rx580lab.models import fetch
+
+        try:
+            return str(next(iter(fetch(name).values())))
+        except ModelError:
+            return None
+
+    return find
+
+
+DEMO_MODELS = (
+    "efficientnet-lite0", "ppocrv4-det", "ppocrv4-rec", "ppocrv2-cls", "minilm", "silero-vad", "magika",
+)  # fmt: skip
 REQUIREMENTS = {
     "axe": Requirement(_python_package("axe_playwright_python"), "pip install -e '.[dev]'"),
     "chromium": Requirement(_program("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
@@ -59,6 +77,7 @@ REQUIREMENTS = {
     "playwright": Requirement(_python_package("playwright"), "pip install -e '.[dev]'"),
     "rusticl": Requirement(_file("/etc/OpenCL/vendors/rusticl.icd"), "apt-get install mesa-opencl-icd"),
     "tinygrad": Requirement(_python_package("tinygrad"), "pip install -e '.[peers]'"),
+    **{name: Requirement(_demo_model(name), f"rx580lab models fetch {name}") for name in DEMO_MODELS},
     "ziglang": Requirement(_python_package("ziglang"), "pip install -e '.[linker]'"),
 }
 

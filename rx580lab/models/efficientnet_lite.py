@@ -60,11 +60,11 @@ class _Network:
     ) -> str:
         """Convolution with batch norm ``norm``. Padding as TensorFlow's SAME: the odd row and column come last."""
         weight = tensor_of(self.state, f"{name}.weight", self.where, shape)
-        moments = [
+        gamma, beta, mean, variance = (
             tensor_of(self.state, f"{norm}.{part}", self.where, shape[:1])
             for part in ("weight", "bias", "running_mean", "running_var")
-        ]
-        weight, bias = folded_batch_norm(weight, *moments, EPSILON)
+        )
+        weight, bias = folded_batch_norm(weight, gamma, beta, mean, variance, EPSILON)
         kernel = shape[2]
         smaller = -(-self.size // stride)
         padding = max((smaller - 1) * stride + kernel - self.size, 0)

@@ -53,8 +53,8 @@ def centre_square(picture: NDArray[Any]) -> NDArray[Any]:
     return picture[top : top + side, left : left + side]
 
 
-def resized(picture: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
-    """(height, width, channels) in another size, float32.
+def resized(picture: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """(height, width, channels) in another size; uint8 is rounded to uint8, all else becomes float32.
 
     Bilinear between the four nearest pixel centres, without smoothing where it gets smaller: as OpenCV does it, with
     which the demo models were trained or shown.
@@ -64,7 +64,8 @@ def resized(picture: NDArray[Any], height: int, width: int) -> NDArray[np.float3
     columns, beside = _neighbours(source.shape[1], width)
     source = _between(source[rows], source[np.minimum(rows + 1, source.shape[0] - 1)], below[:, None, None])
     right = np.minimum(columns + 1, source.shape[1] - 1)
-    return _between(source[:, columns], source[:, right], beside[None, :, None])
+    made = _between(source[:, columns], source[:, right], beside[None, :, None])
+    return (made + 0.5).astype(np.uint8) if picture.dtype == np.uint8 else made
 
 
 def _neighbours(n_old: int, n_new: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -84,7 +85,7 @@ def classifier_input(picture: NDArray[Any]) -> NDArray[np.float32]:
     Raises:
         ShapeError: it is no picture.
     """
-    square = resized(centre_square(as_rgb(picture, "classifier")), CLASSIFIER_SIZE, CLASSIFIER_SIZE)
+    square = resized(centre_square(as_rgb(picture, "classifier")), CLASSIFIER_SIZE, CLASSIFIER_SIZE).astype(np.float32)
     return np.ascontiguousarray(((square - CLASSIFIER_MEAN) / CLASSIFIER_SPREAD).transpose(2, 0, 1)[None])
 
 
