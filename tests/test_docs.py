@@ -33,6 +33,12 @@ def commands() -> dict[str, Any]:
     return found
 
 
+def subcommands(name: str) -> dict[str, Any]:
+    """Those of a command that is a group of commands."""
+    found: dict[str, Any] = getattr(commands()[name], "commands", {})
+    return found
+
+
 def test_the_list_of_ops_is_the_one_that_is_made() -> None:
     """``make docs`` makes it."""
     assert (ROOT / "docs/ops.md").read_text(encoding="utf-8") == page(ROOT / "reports")
@@ -60,7 +66,8 @@ def test_an_example_can_be_typed(line: str) -> None:
 
 
 def test_each_command_and_option_has_help() -> None:
-    for name, command in commands().items():
+    groups = {f"{name} {sub}": command for name in commands() for sub, command in subcommands(name).items()}
+    for name, command in {**commands(), **groups}.items():
         assert command.help, name
         assert [option.name for option in command.params if not option.help] == [], name
 

@@ -77,7 +77,7 @@ _MAGIKA = Package("magika", "1.0.3", "magika")
 _ALL = (
     DemoModel(
         "efficientnet-lite0",
-        "names what is in a picture: 1,000 classes of ImageNet",
+        "classes of pictures (ImageNet-1k)",
         "Apache-2.0",
         (
             SourceFile(
@@ -98,7 +98,7 @@ _ALL = (
     ),
     DemoModel(
         "ppocrv4-det",
-        "finds the lines of text in a picture",
+        "lines of text in a picture",
         "Apache-2.0",
         (
             SourceFile(
@@ -112,7 +112,7 @@ _ALL = (
     ),
     DemoModel(
         "ppocrv4-rec",
-        "reads one line of text: Chinese, English, digits",
+        "text of a line, Chinese or Latin",
         "Apache-2.0",
         (
             SourceFile(
@@ -126,7 +126,7 @@ _ALL = (
     ),
     DemoModel(
         "ppocrv2-cls",
-        "tells whether a line of text stands on its head",
+        "lines that stand on their heads",
         "Apache-2.0",
         (
             SourceFile(
@@ -140,8 +140,8 @@ _ALL = (
     ),
     DemoModel(
         "minilm",
-        "turns a sentence into 384 numbers that are near where the meaning is (all-MiniLM-L6-v2)",
-        "Apache-2.0 (its package: MIT)",
+        "meaning of sentences (384 numbers)",
+        "Apache-2.0",
         (
             SourceFile(
                 _MINILM,
@@ -161,7 +161,7 @@ _ALL = (
     ),
     DemoModel(
         "silero-vad",
-        "tells speech from other sound, 32 ms at a time; recurrent",
+        "speech in sound (recurrent)",
         "MIT",
         (
             SourceFile(
@@ -175,7 +175,7 @@ _ALL = (
     ),
     DemoModel(
         "magika",
-        "tells the type of a file by its first and last 1,024 bytes: 214 types",
+        "types of files (214)",
         "Apache-2.0",
         (
             SourceFile(
