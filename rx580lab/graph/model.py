@@ -15,6 +15,7 @@ import numpy.typing as npt
 from rx580lab.device import Array, Device, Event, open_device
 from rx580lab.errors import DtypeError, InputError, LimitExceeded, ShapeError
 from rx580lab.formats.onnx_file import read_model
+from rx580lab.graph.agreement import check_fixed, check_outputs, is_fixed
 from rx580lab.graph.importer import TensorType, declared, import_graph
 from rx580lab.graph.ir import Graph, Value
 from rx580lab.graph.lowering import Lowered, Weights, lower
@@ -70,6 +71,7 @@ class Model:
         self.outputs = {name: TensorInfo(name, one.dtype, one.shape) for name, one in outputs.items()}
         self.graph = simplify(specialise(graph))
         self._deciding = deciding_inputs(self.graph)
+        check_fixed(self.graph, self.inputs, self.outputs, self._deciding)
         self._asked = device
         self._device: Device | None = None
         self._weights: Weights | None = None
@@ -110,6 +112,7 @@ class Model:
             name: Value(one.dtype, one.shape, one if name in self._deciding else None) for name, one in given.items()
         }
         graph = self.specialised(types)
+        check_outputs(graph, self.outputs, shapes=is_fixed(self.inputs))
         self._plans[key] = made = self._lowered(graph)
         return made
 
