@@ -8,8 +8,9 @@ from xdist.scheduler import LoadFileScheduling
 
 __all__ = ["ByFile", "rank"]
 
-# Each test here stands for itself and takes seconds: a worker that is free takes the next one.
+# Each test here stands for itself and takes seconds, or they are many: a worker that is free takes the next one.
 APART = {
+    "tests/graph/test_onnx_suite.py",
     "tests/selftest/test_run.py",
     "tests/selftest/test_sanitize.py",
     "tests/test_experiments.py",
