@@ -191,6 +191,7 @@ class ModelPlan:
         self.inputs = lowered.inputs
         self.outputs = lowered.outputs
         self.launches = lowered.launches
+        self.placement = lowered.placement
         self.arena_bytes = lowered.placement.nbytes
 
     def enqueue(self) -> list[Event]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rx580lab.measure.clocks import Timers
 from rx580lab.measure.contestant import Contestant, Protocol, Stamped, repeated
+from rx580lab.measure.profile import profile
 from rx580lab.measure.roofs import ROOF_OPS, measure_roofs, stream_bytes
 from rx580lab.measure.self_check import TRIAL_PROTOCOL, aa_trials, planted_trials, trial_metrics
 from rx580lab.measure.stopwatch import race
@@ -25,6 +26,7 @@ __all__ = [
     "measure_roofs",
     "noise_floor",
     "planted_trials",
+    "profile",
     "race",
     "rate",
     "repeated",

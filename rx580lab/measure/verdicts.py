@@ -16,7 +16,7 @@ from rx580lab.results.statistics import ratio_interval, undisturbed_ratio, verdi
 if TYPE_CHECKING:
     from rx580lab.device import Device
 
-__all__ = ["achieved", "compare_series", "noise_floor", "rate"]
+__all__ = ["achieved", "compare_series", "noise_floor", "rate", "roof_above"]
 
 
 def noise_floor(
@@ -111,7 +111,7 @@ def achieved(series: Sequence[Series], work: Work, roofs: Sequence[Roof]) -> lis
     """
     if work.bytes < 1 or work.flop < 0:
         raise MeasureError("roofline", f"expected work of at least 1 byte and 0 FLOP, got {work}")
-    roof, amount = _roof_above(work, roofs)
+    roof, amount = roof_above(work, roofs)
     found: list[Achieved] = []
     for one in series:
         reached = rate(amount, one.median_ns)
@@ -129,7 +129,7 @@ def achieved(series: Sequence[Series], work: Work, roofs: Sequence[Roof]) -> lis
     return found
 
 
-def _roof_above(work: Work, roofs: Sequence[Roof]) -> tuple[Roof, int]:
+def roof_above(work: Work, roofs: Sequence[Roof]) -> tuple[Roof, int]:
     """The roof that bounds this work, and what the work moves under it: the one that would take the longest."""
     times: list[tuple[float, Roof, int]] = []
     for kind, amount in (("bandwidth", work.bytes), ("arithmetic", work.flop)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rx580lab.errors import DtypeError, PeerUnavailable, ShapeError
 from rx580lab.measure import Contestant
 
-__all__ = ["NONE", "Entrant", "Inputs", "Keywords", "checked_matrices", "checked_operands"]
+__all__ = ["NONE", "Entrant", "Inputs", "Keywords", "checked_matrices", "checked_operands", "in_a_row"]
 
 # An op's arrays, None for an optional one, and its other arguments.
 Inputs = Sequence[npt.NDArray[Any] | None]
@@ -33,6 +33,11 @@ class Entrant:
     contestant: Contestant
     spoil: Callable[[], None]
     note: str
+
+
+def in_a_row(outputs: Iterable[npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
+    """A model's outputs one after the other, as one array to compare."""
+    return np.concatenate([np.asarray(one, np.float64).ravel() for one in outputs])
 
 
 def checked_matrices(

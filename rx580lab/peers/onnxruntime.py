@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ import numpy.typing as npt
 from rx580lab.device import Device
 from rx580lab.errors import PeerUnavailable, ShapeError
 from rx580lab.measure import Contestant
-from rx580lab.peers.entrant import NONE, Entrant, Inputs, Keywords, checked_matrices
+from rx580lab.peers.entrant import NONE, Entrant, Inputs, Keywords, checked_matrices, in_a_row
 from rx580lab.reference import poison
 
-__all__ = ["OPS", "Model", "conv_chain", "entrant", "unavailable"]
+__all__ = ["OPS", "Model", "conv_chain", "entrant", "model", "unavailable", "unoptimised"]
 
 AnyArray = npt.NDArray[Any]
 # What its own builds understand for years; the onnx package would write its newest.
@@ -262,14 +263,7 @@ class _Session:
     """A model loaded, its arrays bound so that a run copies nothing. Its methods keep the bound memory alive."""
 
     def __init__(self, model: Model, n_threads: int) -> None:
-        runtime = import_module("onnxruntime")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = n_threads
-        options.inter_op_num_threads = 1
-        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(model.spinning)))
-        self._session = runtime.InferenceSession(model.serialized(), options, providers=["CPUExecutionProvider"])
+        self._session = _inference(model.serialized(), n_threads, spinning=model.spinning)
         self._inputs = {name: np.array(array, order="C") for name, array in model.inputs.items()}
         self._out = poison(model.shape, model.dtype)
         self._arranged = model.arranged
@@ -289,8 +283,68 @@ class _Session:
         return self._arranged(self._out)
 
 
+def _inference(source: str | bytes, n_threads: int, *, spinning: bool = True, optimised: bool = True) -> Any:
+    """A session on the processor; ``source``: a model's path or its bytes."""
+    runtime = import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    options.inter_op_num_threads = 1
+    level = runtime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def _n_threads() -> int:
+    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+
+
+def unoptimised(path: Path, inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    """Outputs by name as each operator's own definition has them: nothing fused, nothing folded. The models' oracle."""
+    session = _inference(str(path), _n_threads(), optimised=False)
+    names = [one.name for one in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def model(device: Device, path: Path, inputs: Mapping[str, AnyArray], outputs: Mapping[str, AnyArray]) -> Entrant:
+    """A whole model from its file; ``outputs``: arrays like those that it gives, in the order in which they are read.
+
+    Inputs and outputs are bound, so that a run copies nothing. The contestant's output is all outputs in a row.
+    """
+    reason = unavailable(device)
+    if reason is not None:
+        raise PeerUnavailable("onnxruntime", reason)
+    n_threads = _n_threads()
+    session = _inference(str(path), n_threads)
+    held = {name: np.array(array, order="C") for name, array in inputs.items()}
+    results = {name: poison(array.shape, array.dtype) for name, array in outputs.items()}
+    blanks = {name: array.copy() for name, array in results.items()}
+    binding = session.io_binding()
+    for name, array in held.items():
+        binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+    for name, array in results.items():
+        binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+
+    def run() -> None:
+        session.run_with_iobinding(binding)
+
+    def spoil() -> None:
+        for name, array in held.items():  # bound by address: they live as long as this does
+            np.copyto(array, inputs[name])
+        for name, array in results.items():
+            np.copyto(array, blanks[name])
+
+    def output() -> AnyArray:
+        return in_a_row(results.values())
+
+    what = f"ONNX Runtime {import_module('onnxruntime').__version__}"
+    contestant = Contestant("onnxruntime", what, "peer", run, lambda: None, output)
+    return Entrant(contestant, spoil, f"onnxruntime: {what}, CPU, threads {n_threads}, all graph optimisations")
+
+
 def _ready(model: Model) -> Entrant:
-    n_threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    n_threads = _n_threads()
     session = _Session(model, n_threads)
     what = f"ONNX Runtime {import_module('onnxruntime').__version__}"
     contestant = Contestant("onnxruntime", what, "peer", session.run, lambda: None, session.output)

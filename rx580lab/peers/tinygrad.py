@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
@@ -21,10 +21,10 @@ import numpy as np
 from rx580lab.device import Device
 from rx580lab.errors import PeerUnavailable
 from rx580lab.measure import Contestant
-from rx580lab.peers.entrant import NONE, Entrant, Inputs, Keywords, checked_matrices
+from rx580lab.peers.entrant import NONE, Entrant, Inputs, Keywords, checked_matrices, in_a_row
 from rx580lab.reference import poison
 
-__all__ = ["OPS", "entrant", "unavailable"]
+__all__ = ["OPS", "entrant", "model", "unavailable"]
 
 OPS = ("gemm",)
 LOADER = "libOpenCL.so.1"
@@ -50,11 +50,7 @@ def unavailable(device: Device) -> str | None:
 def entrant(device: Device, op: str, inputs: Inputs, keywords: Keywords = NONE) -> Entrant:
     """``a @ b`` recorded by ``TinyJit`` and played in each run, on copies of ``inputs``; its warm-up is over then."""
     a, b = checked_matrices("tinygrad", op, OPS, unavailable(device), inputs, keywords)
-    with _shown_pocl():
-        tinygrad = import_module("tinygrad")
-        own = tinygrad.Device["CL"]
-    if device.name not in str(own.device_name):
-        raise PeerUnavailable("tinygrad", f"it took {own.device_name}, not {device.name}")
+    tinygrad, own = _opened(device)
     left, right = (tinygrad.Tensor(one, device="CL").realize() for one in (a, b))
     play = tinygrad.TinyJit(lambda x, y: (x @ y).realize())
     for _ in range(WARM_UPS):
@@ -84,6 +80,63 @@ def entrant(device: Device, op: str, inputs: Inputs, keywords: Keywords = NONE) 
         output=output,
     )
     return Entrant(contestant, spoil, f"tinygrad: {version('tinygrad')}, DEV=CL on {own.device_name}, no search")
+
+
+def model(device: Device, path: Path, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Entrant:
+    """A whole model from its file, recorded by ``TinyJit`` and played in each run; its warm-up is over then.
+
+    ``outputs``: arrays like those that it gives, in the order in which they are read. The contestant's output is all
+    of them in a row. Building takes a minute or more.
+    """
+    reason = unavailable(device)
+    if reason is not None:
+        raise PeerUnavailable("tinygrad", reason)
+    tinygrad, own = _opened(device)
+    runner = import_module("tinygrad.nn.onnx").OnnxRunner(str(path))
+    held = {name: tinygrad.Tensor(np.array(one), device="CL").realize() for name, one in inputs.items()}
+    play = tinygrad.TinyJit(lambda **given: tuple(runner(given)[name].realize() for name in outputs))
+    try:
+        for _ in range(WARM_UPS):
+            results = play(**held)
+            own.synchronize()
+    except (RuntimeError, ValueError, KeyError, NotImplementedError, AssertionError) as error:
+        raise PeerUnavailable("tinygrad", f"it does not run this model: {error}") from error
+    memories = [one.uop.base.realized for one in results]
+    blanks = [
+        tinygrad.Tensor(poison(one.shape, one.dtype), device="CL").realize().uop.base.realized
+        for one in outputs.values()
+    ]
+
+    def run() -> None:
+        play(**held)  # no events to return: it has a queue of its own
+
+    def spoil() -> None:
+        for memory, blank in zip(memories, blanks, strict=True):
+            memory.copy_from(blank)
+        own.synchronize()
+
+    def output() -> Any:
+        return in_a_row(one.numpy().copy() for one in results)
+
+    contestant = Contestant(
+        name="tinygrad",
+        label="tinygrad, OpenCL backend",
+        role="peer",
+        run=run,
+        sync=own.synchronize,
+        output=output,
+    )
+    return Entrant(contestant, spoil, f"tinygrad: {version('tinygrad')}, DEV=CL on {own.device_name}, no search")
+
+
+def _opened(device: Device) -> tuple[Any, Any]:
+    """The package and its device, which has to be ours."""
+    with _shown_pocl():
+        tinygrad = import_module("tinygrad")
+        own = tinygrad.Device["CL"]
+    if device.name not in str(own.device_name):
+        raise PeerUnavailable("tinygrad", f"it took {own.device_name}, not {device.name}")
+    return tinygrad, own
 
 
 @contextmanager

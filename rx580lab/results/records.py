@@ -132,6 +132,24 @@ class Achieved(Record):
     above_roof: bool = Field(description="True means that bytes or FLOP are miscounted, or a cache helped")
 
 
+class StepTime(Record):
+    """One step of a model: what it ran, and its time on the device over all rounds of a profile.
+
+    ``bytes`` and ``flop`` are what its ops must at least move and compute; ``roof`` bounds these, None where nothing
+    is launched or no roof was measured.
+    """
+
+    node: str = Field(description="the model's name for it")
+    operator: str
+    ops: list[str]
+    n_launches: int
+    time_ns: Interval | None = Field(description="of all its launches together; None where nothing is launched")
+    bytes: int
+    flop: int
+    roof: str | None = None
+    roof_share: float | None = None
+
+
 class Metric(Record):
     """One figure that a gate or a history can name, such as ``gemm/lab/time/median_ns``."""
 
@@ -208,6 +226,7 @@ class Point(Record):
     trials: list[Trials] = Field(default_factory=list, description="self-checks of the stopwatch, where it made them")
     roofs: list[Roof] = Field(default_factory=list)
     achieved: list[Achieved] = Field(default_factory=list)
+    steps: list[StepTime] = Field(default_factory=list, description="profile of a model, in the order of its steps")
     metrics: dict[str, Metric] = Field(default_factory=dict)
     unavailable: dict[str, str] = Field(default_factory=dict, description="contestant -> why it could not take part")
     notes: list[str] = Field(default_factory=list)
