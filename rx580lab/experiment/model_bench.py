@@ -113,7 +113,9 @@ def bench_model(
     Args:
         model: a path that ends in ``.onnx``, or a demo model as ``rx580lab models`` lists them.
         lengths: of inputs, as in ``parse_lengths``.
-        device: where ours runs. contestants: ``lab`` and peers. protocol: of race, profile and roofs.
+        device: where ours runs.
+        contestants: ``lab`` and peers.
+        protocol: of race, profile and roofs.
         params: what to record as the point's parameters.
 
     ``lab`` uploads its inputs in each run and leaves its outputs on the device; a peer has both bound. All outputs are
@@ -213,7 +215,7 @@ def _check(one: Entrant, expected: Mapping[str, AnyArray]) -> Check:
     tolerance = np.concatenate(
         [np.full(array.size, TOLERANCE * top) for array, top in zip(expected.values(), largest, strict=True)]
     )
-    outcome = reference.compare(got, wanted, tolerance)
+    outcome = reference.compare(got, wanted, tolerance, dtype=np.float64)
     return Check(
         contestant=runner.name,
         oracle=ORACLE,
