@@ -15,6 +15,8 @@ from rx580lab.ops.conv import conv
 from rx580lab.ops.conv_i8_i8 import conv_i8_i8
 from rx580lab.ops.conv_transpose import conv_transpose
 from rx580lab.ops.copy import copy
+from rx580lab.ops.dequantize import dequantize
+from rx580lab.ops.dynamic_quantize import dynamic_quantize
 from rx580lab.ops.elementwise import elementwise
 from rx580lab.ops.embedding import embedding
 from rx580lab.ops.expand import expand
@@ -29,6 +31,7 @@ from rx580lab.ops.layernorm import layernorm
 from rx580lab.ops.pad import pad
 from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
 from rx580lab.ops.pool import pool
+from rx580lab.ops.quantize import quantize
 from rx580lab.ops.reduce import reduce
 from rx580lab.ops.resize import resize
 from rx580lab.ops.rmsnorm import rmsnorm
@@ -73,6 +76,9 @@ NAMES = (
     "embedding",
     "reduce",
     "topk",
+    "quantize",
+    "dequantize",
+    "dynamic_quantize",
 )
 
 __all__ = [
@@ -90,6 +96,8 @@ __all__ = [
     "conv_i8_i8",
     "conv_transpose",
     "copy",
+    "dequantize",
+    "dynamic_quantize",
     "elementwise",
     "embedding",
     "expand",
@@ -104,6 +112,7 @@ __all__ = [
     "pack_b",
     "pad",
     "pool",
+    "quantize",
     "reduce",
     "resize",
     "rmsnorm",
