@@ -11,7 +11,7 @@ import onnx
 
 from rx580lab.errors import ModelError
 from rx580lab.formats.onnx_file import OnnxFile, dtype_of, tensor
-from rx580lab.graph.ir import Graph, Node, Value
+from rx580lab.graph.ir import FUSED, Graph, Node, Value
 from rx580lab.graph.order import put_in_order
 from rx580lab.graph.schema import check_node
 
@@ -50,13 +50,19 @@ def import_graph(file: OnnxFile) -> Graph:
 def _check(graph: Graph) -> None:
     """Each node, and those of branches, beside ONNX's description of its operator."""
     for node in graph.nodes:
+        for name, value in node.attributes.items():
+            if isinstance(value, _Reference):
+                raise ModelError(
+                    f"{graph.file}: {node}",
+                    f"expected the value of attribute {name!r}, got a reference outside of a function",
+                )
         try:
             check_node(node)
         except ModelError as error:
             raise ModelError(f"{graph.file}: {error.where}", error.message) from error
-        for branch in node.attributes.values():
-            if isinstance(branch, Graph):
-                _check(branch)
+        for value in node.attributes.values():
+            if isinstance(value, Graph):
+                _check(value)
 
 
 def declared(file: OnnxFile) -> tuple[dict[str, TensorType], dict[str, TensorType]]:
@@ -133,8 +139,10 @@ class _Importer:
         inputs = tuple(one.name for one in proto.input if one.name not in values)
         if len(set(inputs)) != len(inputs):
             raise ModelError(self.where, f"expected inputs of different names, got {', '.join(inputs)}")
-        nodes = self._nodes(proto.node, opsets, depth)
-        return Graph(self.where, nodes, inputs, tuple(one.name for one in proto.output), values)
+        outputs = tuple(one.name for one in proto.output)
+        if len(set(outputs)) != len(outputs):
+            raise ModelError(self.where, f"expected outputs of different names, got {', '.join(outputs)}")
+        return Graph(self.where, self._nodes(proto.node, opsets, depth), inputs, outputs, values)
 
     def _nodes(self, protos: Any, opsets: Mapping[str, int], depth: int) -> list[Node]:
         found: list[Node] = []
@@ -152,6 +160,11 @@ class _Importer:
             raise ModelError(
                 f"{self.where}: node {name!r} ({proto.op_type})",
                 f"expected its domain {domain or 'ai.onnx'} among the file's operator sets",
+            )
+        if domain == FUSED:
+            raise ModelError(
+                f"{self.where}: node {name!r} ({proto.op_type})",
+                f"expected a domain other than {FUSED}, which is this program's own",
             )
         attributes: dict[str, Any] = {}
         node = Node(
