@@ -61,7 +61,7 @@ def set_opset(made: onnx.ModelProto, version: int) -> onnx.ModelProto:
 
 
 def whole(made: onnx.ModelProto, name: str, kind: int, **value: Any) -> onnx.ModelProto:
-    made.graph.node[2].attribute.add(name=name, type=kind, **value)  # type: ignore[arg-type]
+    made.graph.node[2].attribute.add(name=name, type=kind, **value)
     return made
 
 
