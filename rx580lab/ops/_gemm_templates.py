@@ -13,7 +13,7 @@ from rx580lab.ops._gemm_problem import PANEL
 from rx580lab.ops.plan import Constraint, Params, Shape, Template
 from rx580lab.ops.sizing import WAVEFRONT, ceil_div, too_many_turns, turn_limit, wants_wavefronts
 
-__all__ = ["TEMPLATES", "local_bytes", "preferred", "sized", "turns"]
+__all__ = ["TEMPLATES", "local_bytes", "preferred", "prefers_packed", "sized", "turns"]
 
 # Up to so many rows, reading B in order is worth more than reading it a slice at a time (K = N = 4096, one core).
 SKINNY_ROWS = 24
@@ -21,6 +21,8 @@ SKINNY_ROWS = 24
 INPLACE_ROWS = 384
 # Up to so many rows, each may pass over B by itself while that is in cache (K = N = 4096, one core).
 MATVEC_ROWS = 8
+# From so many rows on, panels that are packed once beat every other form of B (K, N of 384 to 1536, one core).
+PACKED_ROWS = 3
 # Rows and columns of the smallest tile of C that the cpu templates offer: one micro-tile.
 LEAST_CPU = (6, PANEL)
 # Work-items per compute unit that the cpu templates aim at, so that a late one does not leave the others idle.
@@ -43,6 +45,11 @@ def preferred(device: Device, shape: Shape) -> str | None:
     if shape["M"] <= SKINNY_ROWS and shape["N"] >= PANEL and not shape["transpose_b"]:
         return "cpu_skinny"
     return "cpu_inplace" if shape["M"] <= INPLACE_ROWS and not shape["constant_b"] else None
+
+
+def prefers_packed(device: Device, n_rows: int) -> bool:
+    """Whether a B that stays the same should come from ``pack_b``, for an A of so many rows in all."""
+    return device.device_class == "cpu" and turn_limit(device) == math.inf and n_rows >= PACKED_ROWS
 
 
 def turns(name: str, shape: Shape, params: Params) -> int:

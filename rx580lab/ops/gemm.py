@@ -23,7 +23,7 @@ from rx580lab.ops._gemm_problem import (
     panels_of,
     shape_of,
 )
-from rx580lab.ops._gemm_templates import TEMPLATES, local_bytes, preferred, sized, turns
+from rx580lab.ops._gemm_templates import TEMPLATES, local_bytes, preferred, prefers_packed, sized, turns
 from rx580lab.ops.epilogue import Epilogue
 from rx580lab.ops.gemv import plan as gemv_plan
 from rx580lab.ops.plan import (
@@ -41,7 +41,7 @@ from rx580lab.ops.plan import (
 )
 from rx580lab.ops.sizing import WAVEFRONT, ceil_div, too_many_turns
 
-__all__ = ["SPEC", "PackedB", "gemm", "pack_b", "plan"]
+__all__ = ["SPEC", "PackedB", "gemm", "pack_b", "plan", "prefers_packed"]
 
 
 def gemm(

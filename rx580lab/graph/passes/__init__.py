@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rx580lab.graph.ir import Graph
-from rx580lab.graph.passes import fuse_activation
+from rx580lab.graph.passes import fuse_activation, fuse_attention, fuse_product, name_activations, name_norms
 
 __all__ = ["optimise", "simplify"]
 
@@ -16,6 +16,10 @@ def simplify(graph: Graph) -> Graph:
 def optimise(graph: Graph) -> Graph:
     """What is done for known shapes."""
     made = graph.copy()
+    name_activations.run(made)
+    name_norms.run(made)
+    fuse_attention.run(made)
+    fuse_product.run(made)
     fuse_activation.run(made)
     made.drop_unused()
     return made

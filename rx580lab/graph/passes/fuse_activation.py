@@ -12,15 +12,35 @@ __all__ = ["activation_of", "run"]
 HOSTS = ("Conv",)
 
 
+# ONNX's activations of one input -> the epilogue's name, and the attributes that are its alpha and beta.
+ACTIVATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "Elu": ("elu", ("alpha",)),
+    "Gelu": ("gelu", ()),
+    "HardSigmoid": ("hard_sigmoid", ("alpha", "beta")),
+    "HardSwish": ("hard_swish", ()),
+    "LeakyRelu": ("leaky_relu", ("alpha",)),
+    "Mish": ("mish", ()),
+    "Relu": ("relu", ()),
+    "Selu": ("selu", ("alpha", "gamma")),
+    "Sigmoid": ("sigmoid", ()),
+    "Softplus": ("softplus", ()),
+    "Softsign": ("softsign", ()),
+    "Tanh": ("tanh", ()),
+}
+
+
 def activation_of(graph: Graph, node: Node) -> Mapping[str, Any] | None:
     """The epilogue's keywords of a node that is an activation of its first input; None for any other."""
+    if node.domain == FUSED and node.op == "Activation":
+        return dict(node.attributes)
     if node.domain != "":
         return None
-    if node.op in ("Relu", "Sigmoid", "Tanh"):
-        return {"activation": node.op.lower()}
-    if node.op == "HardSigmoid":
-        keywords = {"alpha": node.attribute("alpha", 0.2), "beta": node.attribute("beta", 0.5)}
-        return {"activation": "hard_sigmoid", **keywords}
+    if node.op in ACTIVATIONS:
+        name, parameters = ACTIVATIONS[node.op]
+        if node.op == "Gelu" and node.attribute("approximate", "none") != "none":
+            name = "gelu_tanh"
+        given = {key: node.attribute(one) for key, one in zip(("alpha", "beta"), parameters, strict=False)}
+        return {"activation": name, **{key: value for key, value in given.items() if value is not None}}
     if node.op == "Clip":
         bounds = [graph.data(name) for name in node.inputs[1:]]
         if all(one is not None or not name for one, name in zip(bounds, node.inputs[1:], strict=True)):
