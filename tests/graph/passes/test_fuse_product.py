@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 from hypothesis import given, settings
@@ -16,15 +17,15 @@ from tests.graph.build import node, write
 from tests.graph.oracle import onnxruntime_outputs
 
 RNG = np.random.default_rng(0)
-CONSTANTS = {
+CONSTANTS: dict[str, npt.NDArray[np.float32]] = {
     "w": RNG.standard_normal((12, 20), dtype=np.float32),
     "w_turned": RNG.standard_normal((20, 12), dtype=np.float32),
     "bias": RNG.standard_normal(20, dtype=np.float32),
     "wide": RNG.standard_normal((1, 1, 20), dtype=np.float32),
     "rows": RNG.standard_normal((5, 20), dtype=np.float32),
-    "half": np.float32(0.5),
-    "low": np.float32(-1),
-    "high": np.float32(1),
+    "half": np.array(0.5, np.float32),
+    "low": np.array(-1, np.float32),
+    "high": np.array(1, np.float32),
 }
 
 
