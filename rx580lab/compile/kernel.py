@@ -104,6 +104,7 @@ class Kernel:
             global_size: work-items per dimension, each at least 1 and a multiple of the local size.
             local_size: work-items of a work-group per dimension; None lets the driver choose.
             *args: Array (not empty), numpy scalars of the kernel's own types, LocalBytes for ``__local`` pointers.
+                Where the memory of an Array is still to be chosen, ``settle`` the launch once it is.
         """
         sizes = tuple(int(n) for n in global_size)
         group = None if local_size is None else tuple(int(n) for n in local_size)
@@ -113,17 +114,17 @@ class Kernel:
         if limit is not None and lds > limit:
             raise LimitExceeded(self.name, f"expected at most {limit:,} bytes of local memory a group, got {lds:,}")
         made = cl.Kernel(self._program, self._made.function_name)
-        try:
-            made.set_args(*(self._argument(i, arg) for i, arg in enumerate(args)))
-        except (cl.Error, TypeError) as error:
-            raise InputError(self.name, f"its arguments do not fit: {error}") from error
-        return Launch(self, made, sizes, group, args)
+        launch = Launch(self, made, sizes, group, args)
+        if not any(isinstance(arg, Array) and arg.waits for arg in args):
+            launch.settle()
+        return launch
 
     def launch(self, global_size: Sequence[int], local_size: Sequence[int] | None, *args: Any) -> Event:
         """Binds and enqueues once."""
         return self.bind(global_size, local_size, *args).enqueue()
 
-    def _argument(self, index: int, arg: Any) -> Any:
+    def argument(self, index: int, arg: Any) -> Any:
+        """What pyopencl takes for ``arg``; for ``Launch``."""
         if isinstance(arg, Array):
             if arg.device is not self.device:
                 raise InputError(
@@ -157,12 +158,13 @@ class Kernel:
 class Launch:
     """A kernel with sizes and arguments bound; ``enqueue`` costs a few microseconds."""
 
-    __slots__ = ("_args", "_device", "_made", "build", "global_size", "local_size", "name")
+    __slots__ = ("_args", "_device", "_kernel", "_made", "build", "global_size", "local_size", "name")
 
     def __init__(
         self, kernel: Kernel, made: Any, sizes: tuple[int, ...], group: tuple[int, ...] | None, args: tuple[Any, ...]
     ) -> None:
         self._device = kernel.device
+        self._kernel = kernel
         self._made = made
         self._args = args  # keeps their memory alive as long as the launch
         self.build = kernel.build
@@ -174,6 +176,18 @@ class Launch:
     def dynamic_lds_bytes(self) -> int:
         """Local memory of a work-group that comes by arguments, beyond what the kernel itself declares."""
         return sum(arg.n for arg in self._args if isinstance(arg, LocalBytes))
+
+    @property
+    def arrays(self) -> list[Array]:
+        """Those among its arguments."""
+        return [arg for arg in self._args if isinstance(arg, Array)]
+
+    def settle(self) -> None:
+        """Passes the kernel its arguments, whose memory is chosen now. ``bind`` does, where it can."""
+        try:
+            self._made.set_args(*(self._kernel.argument(i, arg) for i, arg in enumerate(self._args)))
+        except (cl.Error, TypeError) as error:
+            raise InputError(self.name, f"its arguments do not fit: {error}") from error
 
     def enqueue(self) -> Event:
         """Queues it after everything queued before; returns at once."""

@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import pyopencl as cl
 
-from rx580lab.errors import DtypeError, ShapeError
+from rx580lab.errors import DtypeError, InputError, ShapeError
 
 if TYPE_CHECKING:
     from rx580lab.device.core import Device
 
-__all__ = ["Array"]
+__all__ = ["Array", "Slot"]
 
 
 class Block:
     """One allocation, shared by the arrays that view it; gives its bytes back to the device's count when it dies."""
 
-    __slots__ = ("_release", "buffer", "nbytes")
+    __slots__ = ("__weakref__", "_release", "buffer", "nbytes")
 
     def __init__(self, buffer: Any, nbytes: int, release: Any) -> None:
         self.buffer = buffer
@@ -30,6 +30,48 @@ class Block:
 
     def __del__(self) -> None:
         self._release(self.nbytes)
+
+
+class Slot:
+    """Memory that is chosen later: launches are bound to arrays over it first, and may run once it is filled.
+
+    Attributes:
+        nbytes: how much is needed. buffer: the memory object; None before ``fill``.
+    """
+
+    __slots__ = ("_parts", "block", "buffer", "nbytes")
+
+    def __init__(self, nbytes: int) -> None:
+        self.nbytes = nbytes
+        self.buffer: Any = None
+        self.block: Block | None = None
+        self._parts: list[tuple[int, Slot]] = []
+
+    def part(self, offset: int, nbytes: int) -> Slot:
+        """A range of it, to be filled with it; both in bytes."""
+        found = Slot(nbytes)
+        self._parts.append((offset, found))
+        if self.buffer is not None:
+            found._fill_from(self, offset)
+        return found
+
+    def fill(self, memory: Array) -> None:
+        """Takes the memory of an array of ``nbytes`` bytes."""
+        if memory.nbytes != self.nbytes:
+            raise ShapeError("array", f"expected memory of {self.nbytes:,} bytes, got {memory.nbytes:,}")
+        self.block, self.buffer = memory._block, memory.buffer
+        for offset, part in self._parts:
+            part._fill_from(self, offset)
+
+    def _fill_from(self, whole: Slot, offset: int) -> None:
+        self.block, self.buffer = whole.block, _region(whole.buffer, offset, self.nbytes)
+        for more, part in self._parts:
+            part._fill_from(self, more)
+
+
+def _region(buffer: Any, offset: int, nbytes: int) -> Any:
+    parent: Any = cl.Buffer.from_int_ptr(buffer.int_ptr, retain=True)
+    return parent.get_sub_region(offset, nbytes)
 
 
 class Array:
@@ -68,19 +110,39 @@ class Array:
     @property
     def buffer(self) -> Any:
         """The memory object to pass as a kernel's argument; None for an empty array. For ``compile/``."""
-        return self._buffer
+        return self._buffer.buffer if isinstance(self._buffer, Slot) else self._buffer
+
+    @property
+    def block(self) -> Any:
+        """The allocation that it lies in, which other arrays may share; None for an empty array."""
+        return self._buffer.block if isinstance(self._buffer, Slot) else self._block
+
+    @property
+    def waits(self) -> bool:
+        """Whether its memory is still to be chosen, by ``Slot.fill``."""
+        return isinstance(self._buffer, Slot) and self._buffer.buffer is None
 
     @property
     def int_ptr(self) -> int:
-        """The ``cl_mem`` handle as an integer, for C libraries that share our queue; 0 for an empty array."""
-        return 0 if self._buffer is None else int(self._buffer.int_ptr)
+        """The ``cl_mem`` handle as an integer, for C libraries that share our queue; 0 for an empty array.
+
+        While its memory is still to be chosen: a negative number, the same for all arrays over that memory.
+        """
+        if self.waits:
+            return -id(self._buffer)
+        return 0 if self.buffer is None else int(self.buffer.int_ptr)
 
     def download(self) -> npt.NDArray[Any]:
         """A numpy copy of it, after all work queued before."""
         host = np.empty(self.shape, self.dtype)
         if self.nbytes:
-            self.device.copy_to_host(host, self._buffer)
+            self.device.copy_to_host(host, self._there())
         return host
+
+    def _there(self) -> Any:
+        if self.waits:
+            raise InputError("array", f"expected memory behind {self!r}, which is still to be chosen")
+        return self.buffer
 
     def write(self, host: npt.ArrayLike) -> Array:
         """Copies ``host`` (same shape and dtype) into it, in queue order; returns itself."""
@@ -90,7 +152,7 @@ class Array:
         if data.dtype != self.dtype:
             raise DtypeError("array", f"expected {self.dtype}, got {data.dtype}")
         if self.nbytes:
-            self.device.copy_to_device(self._buffer, data)
+            self.device.copy_to_device(self._there(), data)
         return self
 
     def reshape(self, *shape: int | Sequence[int]) -> Array:
@@ -115,8 +177,9 @@ class Array:
         begin, align = start * self.dtype.itemsize, self.device.base_align_bytes
         if begin % align:
             raise ShapeError("array", f"expected an offset that is a multiple of {align} bytes, got {begin} bytes")
-        parent: Any = cl.Buffer.from_int_ptr(self._buffer.int_ptr, retain=True)
-        part = parent.get_sub_region(begin, n * self.dtype.itemsize)
+        size = n * self.dtype.itemsize
+        waits = isinstance(self._buffer, Slot)
+        part = self._buffer.part(begin, size) if waits else _region(self._buffer, begin, size)
         return Array(self.device, wanted, self.dtype, self._block, part)
 
     def viewed_as(self, dtype: npt.DTypeLike, shape: Sequence[int]) -> Array:
@@ -130,9 +193,9 @@ class Array:
         """A ``pyopencl.array.Array`` over the same memory, without a copy."""
         import pyopencl.array as cl_array  # pulls in a code generator: only for those who ask
 
-        if self._buffer is None:
+        if self.buffer is None:
             raise ShapeError("array", f"expected at least one element to share with pyopencl, got shape {self.shape}")
-        return cl_array.Array(self.device.queue, self.shape, self.dtype, data=self._buffer)
+        return cl_array.Array(self.device.queue, self.shape, self.dtype, data=self.buffer)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if copy is False:

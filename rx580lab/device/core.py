@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,11 @@ import pyopencl as cl
 from pyopencl.tools import ImmediateAllocator, MemoryPool
 
 from rx580lab.device import linker
-from rx580lab.device.array import Array, Block
+from rx580lab.device.array import Array, Block, Slot
 from rx580lab.device.describe import pick
 from rx580lab.device.find import DeviceInfo, find_device
 from rx580lab.device.limits import Limits, parse_limits
+from rx580lab.device.scratch import scratch_source
 from rx580lab.errors import DtypeError, LimitExceeded, ShapeError
 
 __all__ = ["Device", "open_device"]
@@ -75,6 +77,7 @@ class Device:
         own = Limits(**{k: int(facts[k]) for k in ("memory_bytes", "allocation_bytes", "lds_bytes", "work_group")})
         self.limits = own.tightened(emulated)
         self.kernel_cache: dict[Any, Any] = {}
+        self._constants: WeakValueDictionary[bytes, Block] = WeakValueDictionary()
         self._bytes_in_use = 0
         self._bytes_peak = 0
         self._cl_device = pick(facts["platform"], info.index)
@@ -165,6 +168,37 @@ class Device:
         """A copy of ``host`` in device memory, C-contiguous, same shape and dtype."""
         data = np.asarray(host)
         return self.empty(data.shape, data.dtype).write(data)
+
+    def constant(self, host: npt.ArrayLike) -> Array:
+        """As ``upload``, for what nobody writes to: arrays of the same bytes share memory while one of them lives."""
+        data = np.asarray(host, order="C")
+        if data.nbytes == 0:
+            return self.empty(data.shape, data.dtype)
+        key = hashlib.blake2b(data.reshape(-1).view(np.uint8).data, digest_size=32).digest()
+        block = self._constants.get(key)
+        if block is None:
+            made = self.upload(data)
+            self._constants[key] = made.block
+            return made
+        return Array(self, data.shape, data.dtype, block, block.buffer)
+
+    def scratch(
+        self, shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, *, keep: Hashable | None = None
+    ) -> Array:
+        """Memory for what the launches of one plan keep between them; they write it before they read it.
+
+        ``keep`` names a use for which it has to be zeros at first and is never changed elsewhere than by plans of that
+        use: the border around a copied image. Inside ``scratch_from``, plans that run one after another share memory.
+        """
+        source = scratch_source()
+        if source is None:
+            return self.empty(shape, dtype) if keep is None else self.zeros(shape, dtype)
+        sizes = (shape,) if isinstance(shape, (int, np.integer)) else shape
+        return source(tuple(int(n) for n in sizes), np.dtype(dtype), keep)
+
+    def over(self, slot: Slot, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+        """An array over memory that is chosen later; see ``Slot``."""
+        return Array(self, tuple(shape), np.dtype(dtype), None, slot)
 
     def zeros(self, shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32) -> Array:
         """An array of zeros."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -11,37 +12,54 @@ import numpy.typing as npt
 
 from rx580lab import ops
 from rx580lab.compile import Launch
-from rx580lab.device import Array, Device
-from rx580lab.errors import DeviceError, InputError, ModelError
+from rx580lab.device import Array, Device, Slot, scratch_from
+from rx580lab.errors import DeviceError, InputError, LimitExceeded, ModelError
 from rx580lab.graph.handlers.registry import fault, find
 from rx580lab.graph.ir import Graph, Node, Value
-from rx580lab.graph.memory import Placement, buffers, place
+from rx580lab.graph.memory import Buffer, Placement, aligned, buffers, place
 from rx580lab.ops.plan import Cost
 
 __all__ = ["Context", "Lowered", "Step", "Weights", "lower"]
 
 Made = TypeVar("Made")
-Key: TypeAlias = tuple[int, str]
+Key: TypeAlias = tuple[bytes, str]
 
 
 class Weights:
-    """Constants on the device, each uploaded once, and packed forms of them; plans of one model share them."""
+    """Constants on the device, each uploaded once, and packed forms of them; plans of one model share them.
+
+    Attributes:
+        used: what was asked of ``made`` since it was last emptied.
+    """
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._made: dict[Key, tuple[npt.NDArray[Any], Any]] = {}
+        self._made: dict[Key, Any] = {}
+        self.used: set[Key] = set()
 
     def array(self, data: npt.NDArray[Any]) -> Array:
-        """``data`` on the device."""
-        return self.made(data, "array", lambda: self._device.upload(data))
+        """``data`` on the device, for as long as a launch reads it there."""
+        return self._device.constant(data)
 
     def made(self, data: npt.NDArray[Any], form: str, make: Callable[[], Made]) -> Made:
-        """What ``make`` makes of ``data``, once for each ``form``."""
-        key = (id(data), form)
+        """What ``make`` makes of ``data``, once for each ``form``.
+
+        ``make`` may launch ops and upload ``data``: what it does not return is freed again.
+        """
+        whole = np.asarray(data, order="C")
+        digest = hashlib.blake2b(whole.reshape(-1).view(np.uint8).data, digest_size=32)
+        digest.update(f"{whole.dtype} {whole.shape}".encode())
+        key = (digest.digest(), form)
         if key not in self._made:
-            self._made[key] = (data, make())  # holds on to data, so that its id stays its own
-        made: Made = self._made[key][1]
+            with scratch_from(None):
+                self._made[key] = make()
+        self.used.add(key)
+        made: Made = self._made[key]
         return made
+
+    def keep(self, keys: Collection[Key]) -> None:
+        """Forgets all others."""
+        self._made = {key: one for key, one in self._made.items() if key in keys}
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,11 @@ class Step:
     ops: tuple[str, ...]
     cost: Cost
 
+    @property
+    def arrays(self) -> list[Array]:
+        """What its launches read and write."""
+        return [one for launch in self.launches for one in launch.arrays]
+
 
 class Context:
     """What a handler's ``lower`` works with: the arrays of one node, and ``call`` to launch ops on them."""
@@ -72,6 +95,10 @@ class Context:
         self._ops: list[str] = []
         self._cost = [0, 0]
         self._kept: list[Any] = []
+        self._zeros: dict[Hashable, list[Array]] = {}
+        self._zeros_taken: list[Array] = []
+        self._scratch: list[tuple[int, Slot]] = []
+        self._n_steps = 0
 
     @property
     def node(self) -> Node:
@@ -113,7 +140,31 @@ class Context:
 
     def scratch(self, shape: Sequence[int], dtype: npt.DTypeLike = np.float32) -> Array:
         """Memory for a result between two ops of this node."""
-        return self.device.empty(tuple(shape), dtype)
+        return self._memory(tuple(shape), np.dtype(dtype), None)
+
+    def _memory(self, shape: tuple[int, ...], dtype: np.dtype[Any], keep: Hashable | None) -> Array:
+        """For ``Device.scratch``: a place in the arena, for this step; or zeros that steps of one use share."""
+        if keep is None:
+            slot = Slot(Value(dtype, shape).nbytes)
+            if slot.nbytes == 0:
+                return self.device.empty(shape, dtype)
+            self._scratch.append((self._n_steps, slot))
+            return self.device.over(slot, shape, dtype)
+        alike = self._zeros.setdefault((keep, shape, dtype.str), [])
+        found = next((one for one in alike if all(one is not other for other in self._zeros_taken)), None)
+        if found is None:
+            found = self.device.zeros(shape, dtype)
+            alike.append(found)
+        self._zeros_taken.append(found)
+        return found
+
+    @property
+    def workspace(self) -> list[tuple[Buffer, Slot]]:
+        """What the steps so far need for themselves."""
+        return [
+            (Buffer(f"workspace {place} of step {step}", (), slot.nbytes, step, step), slot)
+            for place, (step, slot) in enumerate(self._scratch)
+        ]
 
     def call(self, op: str, *arrays: Any, out: Array | None = None, **keywords: Any) -> ops.Plan:
         """Plans ``op`` and takes its launches; ``out`` None makes an array of its own. Its results are in the plan."""
@@ -129,12 +180,14 @@ class Context:
 
     def step(self, node: Node) -> Step:
         """Lowers one node."""
-        self._node, self._launches, self._ops, self._cost = node, [], [], [0, 0]
+        self._node, self._launches, self._ops, self._cost, self._zeros_taken = node, [], [], [0, 0], []
         handler = find(node)
         if handler.lower is None:
             raise fault(node, "it is computed on the host only, and its inputs are known only while the model runs")
         if not handler.alias:
-            handler.lower(node, self)
+            with scratch_from(self._memory):
+                handler.lower(node, self)
+        self._n_steps += 1
         return Step(node, tuple(self._launches), tuple(self._ops), Cost(*self._cost))
 
 
@@ -144,7 +197,9 @@ class Lowered:
 
     Attributes:
         graph: what was lowered. steps: in order. inputs, outputs: the arrays to write and to read. placement: where
-            values lie in the arena. kept: plans, which hold memory of their own.
+            values, and what steps need for themselves, lie in the arena. workspace_bytes: how much of that is for
+            steps, beyond what values alone would take. held_bytes: of weights and tables that the launches read.
+        used: what they use of ``Weights.made``. kept: plans, which hold memory of their own.
     """
 
     graph: Graph
@@ -152,6 +207,9 @@ class Lowered:
     inputs: dict[str, Array]
     outputs: dict[str, Array | npt.NDArray[Any]]
     placement: Placement
+    workspace_bytes: int
+    held_bytes: int
+    used: frozenset[Key]
     kept: tuple[Any, ...]
 
     @property
@@ -161,39 +219,79 @@ class Lowered:
 
 
 def lower(graph: Graph, device: Device, weights: Weights) -> Lowered:
-    """Places the graph's values and binds its launches. ModelError, or the device's error, names the node."""
-    wanted = buffers(graph)
-    placement = place(wanted, align=device.base_align_bytes, largest=device.limits.allocation_bytes)
-    blocks = [device.empty(n, np.uint8) for n in placement.blocks]
-    arrays: dict[str, Array] = {}
-    for one in wanted:
-        for name in one.values:
-            arrays[name] = _viewed(device, blocks, placement, one.name, graph.values[name])
+    """Binds the graph's launches, then places its values and what the steps need for themselves.
+
+    ModelError, or the device's error, names the node; LimitExceeded also comes with figures where the arena has no
+    room.
+    """
+    slots = {one.name: (one, Slot(one.nbytes)) for one in buffers(graph)}
+    arrays = {name: _over(device, slot, graph.values[name]) for one, slot in slots.values() for name in one.values}
+    weights.used = set()
     context = Context(device, graph, weights, arrays)
-    steps = []
-    for node in graph.nodes:
-        try:
-            steps.append(context.step(node))
-        except ModelError as error:
-            raise ModelError(f"{graph.file}: {node}", error.message) from error
-        except (InputError, DeviceError) as error:
-            raise type(error)(f"{graph.file}: {node}", f"[{error.where}] {error.message}") from error
-    outputs: dict[str, Array | npt.NDArray[Any]] = {}
-    for name in graph.outputs:
-        known = graph.data(name)
-        outputs[name] = arrays[name] if known is None else known
+    steps = tuple(_step(context, node) for node in graph.nodes)
+    held = {id(array.block): array.block.nbytes for step in steps for array in step.arrays if array.block is not None}
+    placed = {**slots, **{one.name: (one, slot) for one, slot in context.workspace}}
+    placement = _place([one for one, _slot in placed.values()], device)
+    alone = _place([one for one, _slot in slots.values()], device)
+    _fill(graph, device, placement, placed)
+    for step in steps:
+        for launch in step.launches:
+            launch.settle()
     return Lowered(
         graph,
-        tuple(steps),
+        steps,
         {name: arrays[name] for name in graph.inputs},
-        outputs,
+        {name: arrays[name] if name in arrays else _known(graph, name) for name in graph.outputs},
         placement,
+        max(placement.nbytes - alone.nbytes, 0),
+        sum(held.values()),
+        frozenset(weights.used),
         tuple(context._kept),
     )
 
 
-def _viewed(device: Device, blocks: list[Array], placement: Placement, buffer: str, value: Value) -> Array:
+def _known(graph: Graph, name: str) -> npt.NDArray[Any]:
+    data = graph.data(name)
+    if data is None:
+        raise ModelError(graph.file, f"output {name!r} is computed by no node")
+    return data
+
+
+def _over(device: Device, slot: Slot, value: Value) -> Array:
     if value.nbytes == 0:
         return device.empty(value.shape, value.dtype)
-    block, offset = placement.at[buffer]
-    return blocks[block].view_from(offset, value.nbytes).viewed_as(value.dtype, value.shape)
+    return device.over(slot if slot.nbytes == value.nbytes else slot.part(0, value.nbytes), value.shape, value.dtype)
+
+
+def _step(context: Context, node: Node) -> Step:
+    file = context.graph.file
+    try:
+        return context.step(node)
+    except ModelError as error:
+        raise ModelError(f"{file}: {node}", error.message) from error
+    except (InputError, DeviceError) as error:
+        raise type(error)(f"{file}: {node}", f"[{error.where}] {error.message}") from error
+
+
+def _place(wanted: Sequence[Buffer], device: Device) -> Placement:
+    return place(wanted, align=aligned(device.base_align_bytes), largest=device.limits.allocation_bytes)
+
+
+def _fill(graph: Graph, device: Device, placement: Placement, placed: dict[str, tuple[Buffer, Slot]]) -> None:
+    """Allocates the arena and gives each buffer its place in it."""
+    try:
+        blocks = [device.empty(n, np.uint8) for n in placement.blocks]
+    except LimitExceeded as error:
+        raise LimitExceeded(
+            graph.file,
+            f"expected room for an arena of {placement.nbytes:,} bytes beside {device.bytes_in_use:,} in use:"
+            f" {error.message}",
+        ) from error
+    for one, slot in placed.values():
+        if one.nbytes == 0:
+            continue
+        block, offset = placement.at[one.name]
+        memory = blocks[block].view_from(offset, one.nbytes)
+        if one.keep is not None:
+            memory.write(np.zeros(one.nbytes, np.uint8))
+        slot.fill(memory)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rx580lab.graph.handlers.registry import find
-from rx580lab.graph.ir import Graph
+from rx580lab.graph.ir import Graph, Node
 
-__all__ = ["Buffer", "Placement", "buffers", "place"]
+__all__ = ["ALIGN_BYTES", "Buffer", "Placement", "aligned", "buffers", "place", "weight_bytes"]
+
+# Least alignment of a value in the arena: what the strictest of today's drivers asks of a range of a buffer, so that
+# a plan takes the same memory everywhere.
+ALIGN_BYTES = 512
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,10 @@ class Buffer:
     last: int
     keep: str | None = None
 
+    def meets(self, other: Buffer) -> bool:
+        """Whether both are needed at the same time."""
+        return self.first <= other.last and other.first <= self.last
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -38,7 +47,7 @@ class Placement:
     """
 
     blocks: tuple[int, ...]
-    at: dict[str, tuple[int, int]]
+    at: Mapping[str, tuple[int, int]]
 
     @property
     def nbytes(self) -> int:
@@ -46,42 +55,141 @@ class Placement:
         return sum(self.blocks)
 
 
+def aligned(base_align_bytes: int | None) -> int:
+    """The alignment of values on a device that asks for ``base_align_bytes``; None for any device."""
+    return math.lcm(ALIGN_BYTES, base_align_bytes or 1)
+
+
+def weight_bytes(graph: Graph) -> int:
+    """Bytes of the constants that nodes read, each counted once however many names it has."""
+    read = {name for node in graph.nodes for name in node.inputs if graph.data(name) is not None}
+    return sum({id(graph.values[name].data): graph.values[name].nbytes for name in read}.values())
+
+
 def buffers(graph: Graph) -> list[Buffer]:
-    """What has to be placed: the graph's inputs and all that its nodes compute."""
-    root: dict[str, str] = {name: name for name in graph.inputs}
-    spans: dict[str, list[int]] = {name: [0, 0] for name in graph.inputs}
-    for step, node in enumerate(graph.nodes):
-        for name in filter(None, node.inputs):
-            if name in root:
-                spans[root[name]][1] = step
-        alias = find(node).alias and node.inputs[0] in root
-        for name in filter(None, node.outputs):
-            root[name] = root[node.inputs[0]] if alias else name
-            if not alias:
-                spans[name] = [step, step]
-    for name in graph.outputs:
-        if name in root:
-            spans[root[name]][1] = len(graph.nodes)
-    members: dict[str, list[str]] = {}
-    for name, first in root.items():
-        members.setdefault(first, []).append(name)
+    """What has to be placed: the graph's inputs and all that its nodes compute.
+
+    Inputs stay to the end, so that a run may be repeated. The output of an operator that may work in place takes over
+    the memory of an input that nobody reads later.
+    """
+    spans = _spans(graph)
     return [
-        Buffer(name, tuple(some), max(graph.values[one].nbytes for one in some), spans[name][0], spans[name][1])
-        for name, some in members.items()
+        Buffer(name, tuple(some), max(graph.values[one].nbytes for one in some), *_span(spans, some))
+        for name, some in _members(_roots(graph, spans)).items()
     ]
+
+
+def _members(root: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, first in root.items():
+        found.setdefault(first, []).append(name)
+    return found
+
+
+def _spans(graph: Graph) -> dict[str, tuple[int, int]]:
+    """Value -> the first and last step that need it."""
+    end = len(graph.nodes)
+    found = dict.fromkeys(graph.inputs, (0, end))
+    for step, node in enumerate(graph.nodes):
+        for name in filter(None, node.inputs + node.outputs):
+            first, last = found.get(name, (step, step))
+            found[name] = first, max(last, step)
+    found.update({name: (found[name][0], end) for name in graph.outputs if name in found})
+    return found
+
+
+def _span(spans: Mapping[str, tuple[int, int]], names: Sequence[str]) -> tuple[int, int]:
+    return min(spans[name][0] for name in names), max(spans[name][1] for name in names)
+
+
+def _roots(graph: Graph, spans: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+    """Value -> the first value whose memory it has."""
+    root: dict[str, str] = {name: name for name in graph.inputs}
+    for node in graph.nodes:
+        alias = find(node).alias and node.inputs[0] in root
+        root.update({name: root[node.inputs[0]] if alias else name for name in node.outputs if name})
+    last = {name: _span(spans, some)[1] for name, some in _members(root).items()}
+    taken: dict[str, str] = {}  # the memory of a value -> the memory that it takes over
+
+    def memory(name: str) -> str:
+        while name in taken:
+            name = taken[name]
+        return name
+
+    for step, node in enumerate(graph.nodes):
+        victim = _overwritten(graph, node, lambda name: memory(root[name]) if name in root else "")
+        if victim and last[victim] == step:
+            taken[node.outputs[0]] = victim
+            last[victim] = last[node.outputs[0]]
+    return {name: memory(first) for name, first in root.items()}
+
+
+def _overwritten(graph: Graph, node: Node, memory: Callable[[str], str]) -> str:
+    """The memory of an input that this node's output could take over, if nobody reads it later; "" for none."""
+    handler = find(node)
+    if handler.alias or len([name for name in node.outputs if name]) != 1:
+        return ""
+    out = graph.values[node.outputs[0]]
+    for place in handler.in_place:
+        found = memory(node.inputs[place]) if node.has_input(place) else ""
+        # Whoever else reads this memory reads each element just before it is written: the very same array.
+        sharing = [graph.values[name] for name in node.inputs if name and memory(name) == found]
+        if found and all(one.shape == out.shape and one.dtype == out.dtype for one in sharing):
+            return found
+    return ""
 
 
 def place(wanted: Sequence[Buffer], *, align: int, largest: int | None = None) -> Placement:
     """Offsets by which no two buffers that are needed at the same time overlap.
 
-    The largest come first, each as low as it fits. ``align``: of every offset. ``largest``: the most bytes of a block;
+    Of several orders (the largest first, the longest needed first, the largest of the fullest step first), each buffer
+    as low as it fits, the one that needs least. ``align``: of every offset. ``largest``: the most bytes of a block;
     None for no such limit. A buffer that is larger gets a block of its own, which the device will refuse.
     """
+    merged, home = _kept_together([one for one in wanted if one.nbytes])
+    orders: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
+        lambda one: (-one.nbytes, one.first),
+        lambda one: (one.first - one.last, -one.nbytes),
+        _by_fullest_step(merged),
+    )
+    found = [_placed(sorted(merged, key=order), align, largest) for order in orders]
+    best = min(found, key=lambda one: one.nbytes)
+    return Placement(best.blocks, {one.name: best.at[home[one.name]] for one in wanted if one.nbytes})
+
+
+def _by_fullest_step(wanted: Sequence[Buffer]) -> Callable[[Buffer], tuple[int, ...]]:
+    """Those that are needed when most memory is come first, the largest of them first."""
+    loads = {
+        one.first: sum(other.nbytes for other in wanted if other.meets(replace(one, last=one.first))) for one in wanted
+    }
+    fullest = {one.name: max(load for step, load in loads.items() if one.first <= step <= one.last) for one in wanted}
+    return lambda one: (-fullest[one.name], -one.nbytes, one.first)
+
+
+def _kept_together(wanted: Sequence[Buffer]) -> tuple[list[Buffer], dict[str, str]]:
+    """Buffers whose contents outlive a run become few that are needed throughout; name -> the one that has it."""
+    merged: list[Buffer] = []
+    home = {one.name: one.name for one in wanted}
+    shared: list[list[Buffer]] = []
+    end = max((one.last for one in wanted), default=0)
+    for one in sorted(wanted, key=lambda buffer: (buffer.first, -buffer.nbytes)):
+        if one.keep is None:
+            merged.append(one)
+            continue
+        alike = [some for some in shared if some[0].keep == one.keep and some[0].nbytes == one.nbytes]
+        free = next((some for some in alike if not some[-1].meets(one)), None)
+        if free is None:
+            shared.append([one])
+        else:
+            free.append(one)
+            home[one.name] = free[0].name
+    return merged + [replace(some[0], first=0, last=end) for some in shared], home
+
+
+def _placed(ordered: Sequence[Buffer], align: int, largest: int | None) -> Placement:
     blocks: list[list[tuple[Buffer, int]]] = []
     at: dict[str, tuple[int, int]] = {}
-    for one in sorted(wanted, key=lambda buffer: (-buffer.nbytes, buffer.first)):
-        if one.nbytes == 0:
-            continue
+    for one in ordered:
         for block, placed in enumerate([*blocks, []]):
             offset = _lowest(one, placed, align)
             if largest is None or offset + one.nbytes <= largest or block == len(blocks):
@@ -98,7 +206,7 @@ def _lowest(one: Buffer, placed: Sequence[tuple[Buffer, int]], align: int) -> in
     """The lowest offset at which ``one`` meets nothing that lives while it does."""
     offset = 0
     for other, start in sorted(placed, key=lambda pair: pair[1]):
-        if other.last < one.first or one.last < other.first:
+        if not other.meets(one):
             continue
         if offset + one.nbytes <= start:
             break

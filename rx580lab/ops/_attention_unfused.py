@@ -23,7 +23,7 @@ def unfused(device: Device, q: Array, k: Array, v: Array, out: Array, scale: flo
     """Scores by ``gemm``, ``softmax`` in place, and ``gemm`` again; heads that share keys are rows of one product."""
     (b, h, t, d), (g, s), e = q.shape, k.shape[1:3], v.shape[3]
     rows = h // g * t
-    scores = device.empty((b, g, rows, s))
+    scores = device.scratch((b, g, rows, s))
     first = plan_gemm(device, q.reshape(b, g, rows, d), k, transpose_b=True, alpha=scale, out=scores)
     second = plan_softmax(device, scores, out=scores)
     third = plan_gemm(device, scores, v, out=out.reshape(b, g, rows, e))

@@ -136,7 +136,8 @@ def bordered(device: Device, found: Geometry, given: Operands, before: Triple, a
         return Bordered(x, _sum(_sum(inside[0], found.size), inside[1]), inside[0], ())
     lengths = _sum(_sum(before, found.size), after)
     checked_count("conv", math.prod(lengths) * found.channels)
-    made = device.upload(np.zeros(max(found.batch * math.prod(lengths) * found.channels, 1), np.float32))
+    n = max(found.batch * math.prod(lengths) * found.channels, 1)
+    made = device.scratch(n, keep=("conv_bordered", lengths, before, found.size, found.channels))
     if x.size == 0:
         return Bordered(made, lengths, before, ())
     macros = {"HALF": int(x.dtype == np.float16)}
@@ -145,7 +146,7 @@ def bordered(device: Device, found: Geometry, given: Operands, before: Triple, a
         rows: Triple = (found.size[0], found.size[1], 1)
         whole = _sum(_sum(inside[0], found.size), inside[1])
         tables = [
-            device.upload(places(rows, (1, 1, 1), starts, within, found.channels))
+            device.constant(places(rows, (1, 1, 1), starts, within, found.channels))
             for starts, within in ((inside[0], whole), (before, lengths))
         ]
         kernel = load_kernel(device, "conv_cpu_arrange", "conv_cpu_widen_x", macros)
@@ -156,7 +157,7 @@ def bordered(device: Device, found: Geometry, given: Operands, before: Triple, a
         )  # fmt: skip
     else:
         n_pixels = math.prod(found.size)
-        to = device.upload(places(found.size, (1, 1, 1), before, lengths, found.channels))
+        to = device.constant(places(found.size, (1, 1, 1), before, lengths, found.channels))
         kernel = load_kernel(device, "conv_cpu_arrange", "conv_cpu_arrange_x", macros)
         launch = kernel.bind(
             (ceil_div(n_pixels, BLOCK), 1, found.batch), (1, 1, 1),
@@ -200,20 +201,20 @@ def pack(device: Device, found: Geometry, w: Array, positions: Ints, transposed:
     """Panels of ``w`` for ``conv_cpu`` at those positions of the kernel, and the launch that fills them."""
     each_c, each_k, n_taps = found.channels_each, found.filters_each, found.n_taps
     n_panels = ceil_div(each_k, PANEL)
-    panels = device.empty((found.group, n_panels, len(positions) * each_c, PANEL))
+    panels = device.scratch((found.group, n_panels, len(positions) * each_c, PANEL))
     steps = (n_taps, each_k * n_taps) if transposed else (each_c * n_taps, n_taps)
     kernel = load_kernel(device, "conv_cpu_arrange", "conv_cpu_pack_w", {"HALF": int(w.dtype == np.float16)})
     counts = np.int32(len(positions)), np.int32(each_c), np.int32(each_k)
     launch = kernel.bind(
         (n_panels, 1, found.group), (1, 1, 1),
-        *counts, *map(np.uint32, steps), np.uint32(each_c * each_k * n_taps), device.upload(positions), w, panels,
+        *counts, *map(np.uint32, steps), np.uint32(each_c * each_k * n_taps), device.constant(positions), w, panels,
     )  # fmt: skip
     return panels, launch
 
 
 def pack_depthwise(device: Device, found: Geometry, w: Array) -> tuple[Array, Launch]:
     """``w`` for ``conv_cpu_depthwise``, and the launch that fills it."""
-    packed = device.empty((found.n_taps, found.channels))
+    packed = device.scratch((found.n_taps, found.channels))
     macros = {"HALF": int(w.dtype == np.float16)}
     kernel = load_kernel(device, "conv_cpu_depthwise", "conv_cpu_depthwise_pack", macros)
     counts = np.int32(found.n_taps), np.int32(found.channels)
@@ -224,7 +225,7 @@ def direct_launch(
     device: Device, found: Geometry, params: Params, given: Operands, source: Bordered, job: Job, panels: Array | None
 ) -> Launch:
     """The launch of ``conv_cpu`` for one job. ``panels`` None: there are no products to add."""
-    bias = device.upload(np.zeros(found.filters, given.out.dtype)) if given.bias is None else given.bias
+    bias = device.constant(np.zeros(found.filters, given.out.dtype)) if given.bias is None else given.bias
     macros = {**given.macros, "USE_AVX512": params["USE_AVX512"], "UNROLL_K": params["UNROLL_K"]}
     kernel = load_kernel(device, "conv_cpu", "conv_cpu", macros)
     n_pixels, n_panels = len(job.sources), ceil_div(found.filters_each, PANEL)
@@ -235,7 +236,7 @@ def direct_launch(
         1 if given.layouts.out_nhwc else found.n_pixels, params["TILE_P"], params["TILE_N"], flags,
     )  # fmt: skip
     no_taps = np.zeros(1, np.int32)
-    tables = (device.upload(table if table.size else no_taps) for table in (job.taps, job.sources, job.targets))
+    tables = (device.constant(table if table.size else no_taps) for table in (job.taps, job.sources, job.targets))
     return kernel.bind(
         (ceil_div(n_pixels, params["TILE_P"]), ceil_div(n_panels, params["TILE_N"]), found.batch * found.group),
         (1, 1, 1),
@@ -273,7 +274,7 @@ def _depthwise_pixels(
         found.n_pixels, found.n_taps, found.channels, math.prod(source.lengths) * found.channels,
         given.out.size // found.batch, flags,
     )  # fmt: skip
-    tables = (device.upload(table) for table in (job.taps, job.sources, job.targets))
+    tables = (device.constant(table) for table in (job.taps, job.sources, job.targets))
     launches.append(
         kernel.bind(
             (ceil_div(found.n_pixels, DEPTHWISE_PIXELS), 1, found.batch), (1, 1, 1),
@@ -289,7 +290,7 @@ def _depthwise_planes(device: Device, found: Geometry, given: Operands, w: Array
     plane_length = checked_count("conv", math.prod(lengths) + SLACK * max(found.strides[2], 1))
     n_planes = found.batch * found.channels
     n_items = min(n_planes, 4 * device.compute_units)
-    planes = device.upload(np.zeros((n_items, plane_length), np.float32))
+    planes = device.scratch((n_items, plane_length), keep=("conv_planes", lengths, found.before, found.size))
     row = (1, 1, 1)
     taps = places(found.kernel, found.dilations, (0, 0, 0), lengths)
     to = places((found.size[0], found.size[1], 1), row, found.before, lengths)
@@ -301,7 +302,7 @@ def _depthwise_planes(device: Device, found: Geometry, given: Operands, w: Array
     )  # fmt: skip
     kernel = load_kernel(device, "conv_cpu_depthwise", "conv_cpu_depthwise_planes", given.macros)
     x = given.x if given.x.size else given.unused
-    tables = (device.upload(table if table.size else np.zeros(1, np.int32)) for table in (taps, to, sources))
+    tables = (device.constant(table if table.size else np.zeros(1, np.int32)) for table in (taps, to, sources))
     launch = kernel.bind(
         (n_items,), (1,), *map(np.int32, counts), *given.epilogue.args(), *tables, x, w, *more, given.out, planes
     )

@@ -114,7 +114,7 @@ def gathered_launch(
     arrays: list[Any] = [given.unused if one is None or one.size == 0 else one for one in (given.x, w)]
     return kernel.bind(
         sizes, group, *map(np.int32, counts), int4(found.size), np.int32(flags + ADJOINING * gather.adjoining),
-        *given.epilogue.args(), *map(device.upload, (taps, sources, gather.targets)), *arrays, *more, given.out,
+        *given.epilogue.args(), *map(device.constant, (taps, sources, gather.targets)), *arrays, *more, given.out,
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def vector(
 ) -> tuple[Array, np.int32]:
     """The values, and the step between them: 0 if one serves all. ``length`` None asks for one."""
     if value is None:
-        return device.upload(np.full(1, default, dtype)), np.int32(0)
+        return device.constant(np.full(1, default, dtype)), np.int32(0)
     found = as_array(device, where, name, value, dtype)
     if found.size == 1 and found.ndim <= 1:
         return found, np.int32(0)

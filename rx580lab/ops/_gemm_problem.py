@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,15 +80,15 @@ def pack_b(device: Device, b: Matrix, *, transpose_b: bool = False) -> PackedB:
     *batch, first, second = weights.shape
     shape = (*batch, second, first) if transpose_b else weights.shape
     _check_lengths(max(shape[-2:]))
-    panels = panels_of(device, math.prod(batch), shape[-2], shape[-1])
+    panels = panels_of(device.empty, math.prod(batch), shape[-2], shape[-1])
     if weights.size:
         pack_launch(device, weights, panels, shape[-2], shape[-1], transpose_b).enqueue()
     return PackedB(panels, shape, weights.dtype)
 
 
-def panels_of(device: Device, n_matrices: int, depth: int, n_cols: int) -> Array:
-    """Room for the panels of B."""
-    return device.empty((n_matrices, ceil_div(n_cols, PANEL), depth, PANEL))
+def panels_of(allocate: Callable[[tuple[int, ...]], Array], n_matrices: int, depth: int, n_cols: int) -> Array:
+    """Room for the panels of B, by ``Device.empty`` or ``scratch``."""
+    return allocate((n_matrices, ceil_div(n_cols, PANEL), depth, PANEL))
 
 
 def pack_launch(device: Device, b: Array, panels: Array, depth: int, n_cols: int, transpose_b: bool) -> Launch:

@@ -105,7 +105,7 @@ class Passes:
             x = target
 
     def _between(self, x: Array, n: int) -> Array:
-        made = self.device.empty(n, np.float32 if str(x.dtype) in FLOATS else x.dtype)
+        made = self.device.scratch(n, np.float32 if str(x.dtype) in FLOATS else x.dtype)
         self.workspace.append(made)
         return made
 

@@ -100,7 +100,8 @@ def plan(
         return unfused(device, queries, keys, values, target, factor)
     limit = past if causal else shape["S"]
     arrays = [
-        one if one is not None and one.size else device.zeros(1, target.dtype) for one in (queries, keys, values, added)
+        one if one is not None and one.size else device.constant(np.zeros(1, target.dtype))
+        for one in (queries, keys, values, added)
     ]
     scalars = (np.float32(factor), np.int32(limit), *_strides(added))
     launch, workspace = _launch(device, chosen, merged, (*arrays, target), shape, scalars)
@@ -178,7 +179,7 @@ def _launch(
         macros["COPY_V"] = int(half or shape["E"] % NR != 0)
     kernel = load_kernel(device, chosen.source, f"attention_{chosen.name}", macros)
     if chosen.name == "plain":
-        sums = device.empty((n_pairs * rows, shape["E"]))
+        sums = device.scratch((n_pairs * rows, shape["E"]))
         sizes = plain_sizes(device, n_pairs * rows)
         return kernel.bind(*sizes, *arrays, sums, np.uint32(n_pairs * rows), *lengths, *scalars), (sums,)
     if chosen.name == "gpu":

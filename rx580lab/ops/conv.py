@@ -115,7 +115,13 @@ def plan(
     unpacked = None if isinstance(weights, PackedWeights) else weights
     apart("conv", target, x=source, w=unpacked, bias=shift, residual=added)
     given = Operands(
-        source, shift, added, target, Epilogue(activation, alpha, beta), laid, device.zeros(1, source.dtype)
+        source,
+        shift,
+        added,
+        target,
+        Epilogue(activation, alpha, beta),
+        laid,
+        device.constant(np.zeros(1, source.dtype)),
     )
     return _planned(device, found, given, weights, template, params)
 

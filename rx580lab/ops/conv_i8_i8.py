@@ -120,7 +120,7 @@ def plan(
         return Plan("conv_i8_i8", chosen.name, merged, (), target)
     macros = {**merged, "OUTPUT": OUTPUTS[kind]}
     flips = flip(source), flip(weights)
-    source, weights = (one if one.size else device.zeros(1, one.dtype) for one in (source, weights))
+    source, weights = (one if one.size else device.constant(np.zeros(1, one.dtype)) for one in (source, weights))
     if chosen.name == "cpu":
         _check_turns(device, found, merged)
         return _by_patches(device, macros, merged, found, (source, weights), flips, zeros, tail)
@@ -155,8 +155,8 @@ def _by_patches(
     depth = found.channels_each * found.n_taps
     n_pairs, n_panels = max(ceil_div(depth, 2), 1), ceil_div(found.filters_each, PANEL)
     images = found.batch * found.group
-    patches = device.empty((images, found.n_pixels, n_pairs, 2), np.int16)
-    panels = device.empty((found.group, n_panels, n_pairs, PANEL, 2), np.int16)
+    patches = device.scratch((images, found.n_pixels, n_pairs, 2), np.int16)
+    panels = device.scratch((found.group, n_panels, n_pairs, PANEL, 2), np.int16)
     pack, gather, multiply = (
         load_kernel(device, "conv_i8_i8_cpu", f"conv_i8_i8_cpu{step}", macros) for step in ("_pack", "_patches", "")
     )

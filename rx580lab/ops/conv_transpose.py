@@ -104,7 +104,13 @@ def plan(
     target = output(device, "conv_transpose", out, found.out_shape, source.dtype)
     apart("conv_transpose", target, x=source, w=weights, bias=shift, residual=added)
     given = Operands(
-        source, shift, added, target, Epilogue(activation, alpha, beta), Layouts(), device.zeros(1, source.dtype)
+        source,
+        shift,
+        added,
+        target,
+        Epilogue(activation, alpha, beta),
+        Layouts(),
+        device.constant(np.zeros(1, source.dtype)),
     )
     chosen, merged = choose(device, SPEC, _letters(found, source.dtype), template, params)
     if chosen.name == "cpu":
@@ -219,13 +225,13 @@ def _by_gathers(
         turned = None
         if w.size and phase.n_taps:
             positions = phase.positions(found.kernel)
-            turned = device.empty((found.filters, found.channels_each, len(positions)), w.dtype)
+            turned = device.scratch((found.filters, found.channels_each, len(positions)), w.dtype)
             macros = {"HALF": int(w.dtype == np.float16)}
             kernel = load_kernel(device, "conv_transpose", "conv_transpose_turn_w", macros)
             counts = turned.size, found.n_taps, found.channels_each, found.filters_each, len(positions)
             launches.append(
                 kernel.bind(
-                    *plain_sizes(device, turned.size), *map(np.uint32, counts), device.upload(positions), w, turned
+                    *plain_sizes(device, turned.size), *map(np.uint32, counts), device.constant(positions), w, turned
                 )
             )
             kept.append(turned)

@@ -124,10 +124,10 @@ def plan(
         return Plan("gemm", chosen.name, merged, (), target)
     if chosen.name == "matvec":
         return _as_gemv(device, left, panels, target, terms, shape, alpha, epilogue)
-    offsets = device.upload(batch_offsets(left, right, shape, panels=chosen.name == "cpu"))
+    offsets = device.constant(batch_offsets(left, right, shape, panels=chosen.name == "cpu"))
     if shape["K"] == 0:
         # OpenCL has no empty buffer to pass; the kernels never read this one.
-        left = panels = device.zeros(1, left.dtype)
+        left = panels = device.constant(np.zeros(1, left.dtype))
     job = _Job(device, chosen.name, merged, shape, offsets, left, panels, target, terms, alpha, epilogue or Epilogue())
     return job.by_panels(constant_b) if chosen.name == "cpu" else job.in_place()
 
@@ -196,7 +196,7 @@ class _Job:
         depth, n_cols = self.shape["K"], self.shape["N"]
         if self.shape["packed"] or depth == 0:
             return Plan("gemm", "cpu", self.params, (self._launch(self.b, PACKED=1),), self.out)
-        panels = panels_of(self.device, self.shape["W"], depth, n_cols)
+        panels = panels_of(self.device.empty if constant_b else self.device.scratch, self.shape["W"], depth, n_cols)
         pack = pack_launch(self.device, self.b, panels, depth, n_cols, bool(self.shape["transpose_b"]))
         multiply = self._launch(panels, PACKED=1)
         if constant_b:
@@ -233,7 +233,7 @@ class _Job:
     def _partial(self) -> Array:
         """Where the cpu templates keep sums between passes over K: C itself, unless it is too narrow for them."""
         if self.shape["half"] and self.shape["K"] > self.params["TILE_K"]:
-            return self.device.empty(self.out.shape)
+            return self.device.scratch(self.out.shape)
         return self.out
 
     def _sizes(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:

@@ -213,8 +213,8 @@ def _packed(
 ) -> Plan:
     n_rows, n_cols, depth = shape["M"], shape["N"], shape["K"]
     n_pairs, n_panels = ceil_div(depth, 2), ceil_div(n_cols, PANEL)
-    pairs = device.empty((n_rows, max(n_pairs, 1), 2), np.int16)
-    panels = device.empty((n_panels, max(n_pairs, 1), PANEL, 2), np.int16)
+    pairs = device.scratch((n_rows, max(n_pairs, 1), 2), np.int16)
+    panels = device.scratch((n_panels, max(n_pairs, 1), PANEL, 2), np.int16)
     tiles = ceil_div(n_rows, params["TILE_M"]), ceil_div(n_cols, params["TILE_N"])
     multiply = load_kernel(device, "gemm_i8_i8_cpu", "gemm_i8_i8_cpu", macros).bind(
         tiles, (1, 1), *_lengths(shape, "MNK"), pairs, panels, *tail

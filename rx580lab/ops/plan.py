@@ -270,7 +270,7 @@ def output(
 ) -> Array:
     """``out`` checked, or a new array."""
     if out is None:
-        return device.empty(shape, dtype)
+        return device.scratch(shape, dtype)
     if out.device is not device:
         raise InputError(where, f"expected out on {device.selector}, got one on {out.device.selector}")
     if out.shape != shape:

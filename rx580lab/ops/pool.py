@@ -129,7 +129,7 @@ def plan(
     shape = _letters(source, found, indices)
     target = output(device, "pool", out, (*source.shape[:2], *found.outside), source.dtype)
     apart("pool", target, x=source)
-    more = (device.empty(target.shape, np.int64),) if indices else ()
+    more = (device.scratch(target.shape, np.int64),) if indices else ()
     chosen, merged = choose(device, SPEC, shape, template, params)
     if chosen.name == "gpu":
         merged = _fitted_planes(device, merged, params, shape)

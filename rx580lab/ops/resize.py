@@ -141,7 +141,7 @@ def plan(
     chosen, merged = choose(device, SPEC, shape, template, params)
     if target.size == 0:
         return Plan("resize", chosen.name, merged, (), target)
-    arrays = [source, *(device.empty(one.size, source.dtype) for one in passes[:-1]), target]
+    arrays = [source, *(device.scratch(one.size, source.dtype) for one in passes[:-1]), target]
     tables = [_tables(device, one) for one in passes]
     launches = tuple(
         _launch(device, chosen.name, merged, arrays[place : place + 2], tables[place], one, method, extrapolation_value)
@@ -230,8 +230,8 @@ def _tables(device: Device, one: _Pass) -> tuple[Array, Array]:
     inside = [taps.inside for taps in one.taps]
     weight = [taps.weight.reshape(-1) for taps in one.taps]
     return (
-        device.upload(np.concatenate([*index, *inside]).astype(np.int32)),
-        device.upload(np.concatenate(weight).astype(np.float32)),
+        device.constant(np.concatenate([*index, *inside]).astype(np.int32)),
+        device.constant(np.concatenate(weight).astype(np.float32)),
     )
 
 

@@ -81,7 +81,7 @@ def plan(
     apart("rmsnorm", target, scale=factors, residual=added)
     chosen, merged = choose(device, SPEC, shape, template, params)
     merged = sized_group(device, merged, params, shape["C"])
-    more = () if added is None else (device.empty(source.shape, source.dtype),)
+    more = () if added is None else (device.scratch(source.shape, source.dtype),)
     if source.size == 0:
         return Plan("rmsnorm", chosen.name, merged, (), target, more=more)
     arrays = (source, factors, source if added is None else added, target, *(more or (target,)))

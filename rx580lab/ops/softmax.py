@@ -162,7 +162,7 @@ def _split(device: Device, chosen: Template, params: dict[str, int], x: Array, o
     n_rows, n_cols = shape["R"], shape["C"]
     width = _segment(device, n_cols)
     n_segments = ceil_div(n_cols, width)
-    maxima, sums = device.empty((n_rows, n_segments)), device.empty((n_rows, n_segments))
+    maxima, sums = device.scratch((n_rows, n_segments)), device.scratch((n_rows, n_segments))
     side = chosen.name.removesuffix("_split")
     group = params.get("WG_X", 1)
     sizes = (n_segments * group, n_rows), (group, 1)

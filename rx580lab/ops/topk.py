@@ -83,7 +83,7 @@ def plan(
     result = (*source.shape[:place], shape["k"], *source.shape[place + 1 :])
     target = output(device, "topk", out, result, source.dtype)
     apart("topk", target, x=source)
-    indices = device.empty(result, np.int64)
+    indices = device.scratch(result, np.int64)
     chosen, merged = choose(device, SPEC, shape, template, params)
     if target.size == 0:
         return Plan("topk", chosen.name, merged, (), target, more=(indices,))
