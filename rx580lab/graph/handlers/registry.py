@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["GROUPS", "Handler", "Values", "fault", "find", "handlers"]
 
 # Modules of this package, each with a tuple HANDLERS.
-GROUPS = ("matrix", "elementwise", "shape", "window", "fused")
+GROUPS = ("matrix", "elementwise", "shape", "window", "fused", "quantize", "integer")
 
 Values: TypeAlias = Sequence[Value | None]
 Infer: TypeAlias = Callable[[Node, Values], list[Value]]
