@@ -49,7 +49,7 @@ SHARED_BY_OPS = {"__init__", "epilogue", "plan", "sizing", "walk", "indices"}
 SHARED_BY_ORACLES = {"__init__", "compare", "epilogue"}
 MOST_LINES = {".py": 400, ".cl": 300, ".h": 300}
 MOST_LINES_OF_A_FUNCTION = 60
-BINARY = {".png", ".gz", ".onnx", ".gguf", ".safetensors"}
+BINARY = {".png", ".gz", ".npz", ".onnx", ".gguf", ".safetensors"}
 
 PACKAGE = tracked("rx580lab/*.py")
 PYTHON = tracked("*.py")

@@ -193,6 +193,20 @@ _ALL = (
         ),
         "a program of Linux: elf by .99999",
     ),
+    DemoModel(
+        "fashion-mnist",
+        "classes of clothes",
+        "MIT",
+        (
+            SourceFile(
+                None,
+                "data/fashion_mnist.onnx",
+                "1ef28926a5587e0c809d54e5f19c6030242db594973d051e197ccf0eef9f01f7",
+                74_832,
+            ),
+        ),
+        "top-1 of 89.95 % on the 10,000 test pictures of Fashion-MNIST, 90.45 % on the 2,000 that come along",
+    ),
 )
 
 MODELS: Mapping[str, DemoModel] = MappingProxyType({model.name: model for model in _ALL})

@@ -11,7 +11,7 @@ from pathlib import Path
 from rx580lab.errors import InputError, ModelError
 from rx580lab.formats.safetensors_file import read_safetensors
 from rx580lab.formats.torch_checkpoint import read_torch_checkpoint
-from rx580lab.models import efficientnet_lite, minilm
+from rx580lab.models import efficientnet_lite, fashion_mnist, minilm
 from rx580lab.models.catalogue import DemoModel, find
 from rx580lab.models.fetch import fetch
 
@@ -100,8 +100,13 @@ def _magika(model: DemoModel, sources: Sources) -> Files:
     return _copied(model, sources) | {"labels.txt": _labels(settings["target_labels_space"])}
 
 
+def _fashion(model: DemoModel, sources: Sources) -> Files:
+    return _copied(model, sources) | {"labels.txt": _labels(list(fashion_mnist.LABELS))}
+
+
 EXPORTERS: Mapping[str, Callable[[DemoModel, Sources], Files]] = {
     "efficientnet-lite0": _efficientnet,
     "minilm": _minilm,
     "magika": _magika,
+    "fashion-mnist": _fashion,
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from rx580lab.models import export
@@ -25,6 +27,18 @@ def exported(name: str) -> Path:
     """The model's ``model.onnx``; the test is skipped where its files cannot be had."""
     require(name)
     return export(name, _folder().name)
+
+
+def onnxruntime_session(model: Path | bytes) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
+    """A model of one input, from that to its first output, on one thread."""
+    require("onnxruntime")
+    runtime = import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    held = model if isinstance(model, bytes) else str(model)
+    session = runtime.InferenceSession(held, options, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    return lambda value: np.asarray(session.run(None, {given.name: value})[0])
 
 
 def onnxruntime_answer(name: str, inputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

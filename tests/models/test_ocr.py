@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from rx580lab.errors import ModelError, ShapeError
 from rx580lab.models import ocr
-from tests.models.sessions import exported
-from tests.requirements import require
+from tests.models.sessions import exported, onnxruntime_session
 
 DRAWN = ("OpenCL on RX 580", "int8 GEMM 36 CU")
 READ = ["OpenCL on R", "RX 580", "int8 GEMM 36 CU"]
@@ -40,13 +39,7 @@ def drawn(*lines: str) -> NDArray[np.uint8]:
 
 
 def runner(name: str) -> ocr.Run:
-    require("onnxruntime")
-    runtime = importlib.import_module("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = runtime.InferenceSession(str(exported(name)), options, providers=["CPUExecutionProvider"])
-    (held,) = session.get_inputs()
-    return lambda image: np.asarray(session.run(None, {held.name: image})[0])
+    return onnxruntime_session(exported(name))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +63,7 @@ def test_text_on_its_head_is_turned_back(reader: ocr.Reader) -> None:
 
 
 def test_photographed_text_is_read(reader: ocr.Reader) -> None:
-    assert [line.text for line in reader.read(getattr(skimage.data, "page")())] == PAGE
+    assert [line.text for line in reader.read(skimage.data.page())] == PAGE
 
 
 def test_a_strip_is_read(reader: ocr.Reader) -> None:
