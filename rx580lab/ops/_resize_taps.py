@@ -21,6 +21,7 @@ COORDINATES = (
     "pytorch_half_pixel",
     "align_corners",
     "asymmetric",
+    "tf_half_pixel_for_nn",
     "tf_crop_and_resize",
 )
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
@@ -123,7 +124,7 @@ class Axis:
         return Taps(np.clip(places, 0, self.n - 1).astype(np.int64), weight, inside)
 
     def _coordinates(self, mode: str) -> Floats:
-        """Where in x each place of the result lies; formulas of ONNX's Resize-19."""
+        """Where in x each place of the result lies; formulas of ONNX's Resize-19, and one of Resize-11."""
         place = np.arange(self.n_out, dtype=np.float64)
         length = self.scale * self.n  # may differ from n_out, which is whole
         start, end = self.roi
@@ -131,6 +132,8 @@ class Axis:
             return np.zeros(self.n_out) if length == 1 else place * (self.n - 1) / (length - 1)
         if mode == "asymmetric":
             return place / self.scale
+        if mode == "tf_half_pixel_for_nn":
+            return (place + 0.5) / self.scale
         if mode == "tf_crop_and_resize":
             if length == 1:
                 within = np.full(self.n_out, (end - start) * (self.n - 1) / 2)

@@ -37,7 +37,7 @@ from rx580lab.ops.sizing import (
     wants_wavefronts,
 )
 
-__all__ = ["SPEC", "plan", "pool"]
+__all__ = ["SPEC", "plan", "pool", "pooled_lengths"]
 
 MODES = ("max", "average")
 FLOATS = (np.dtype(np.float32), np.dtype(np.float16))
@@ -65,6 +65,7 @@ def pool(
     indices: bool = False,
     storage_order: int = 0,
     out: Array | None = None,
+    out_indices: Array | None = None,
     template: str | None = None,
     params: Params | None = None,
 ) -> Any:
@@ -79,8 +80,9 @@ def pool(
 
     With ``indices`` (maximum only) returns a pair: the second is i64, where in the flat ``x`` each maximum lies, the
     first of equals, -1 for a window with no tap inside; ``storage_order`` 1 counts the axes of a plane column-major.
-    numpy in gives numpy out; an Array in gives an Array out. Raises ShapeError when a window does not fit, DtypeError
-    for other element types, InputError for attributes that ONNX does not allow.
+    It goes to ``out_indices`` if that is given. numpy in gives numpy out; an Array in gives an Array out. Raises
+    ShapeError when a window does not fit, DtypeError for other element types, InputError for attributes that ONNX does
+    not allow.
     """
     planned = plan(
         device,
@@ -95,6 +97,7 @@ def pool(
         indices=indices,
         storage_order=storage_order,
         out=out,
+        out_indices=out_indices,
         template=template,
         params=params,
     )
@@ -115,10 +118,13 @@ def plan(
     indices: bool = False,
     storage_order: int = 0,
     out: Array | None = None,
+    out_indices: Array | None = None,
     template: str | None = None,
     params: Params | None = None,
 ) -> Plan:
     """The launch that ``pool`` runs, bound once, for running many times."""
+    if out_indices is not None and not indices:
+        raise InputError("pool", "expected out_indices with indices only")
     if mode not in MODES or storage_order not in (0, 1) or (indices and mode != "max"):
         got = f"mode {mode!r}, indices {indices}, storage_order {storage_order!r}"
         raise InputError("pool", f"expected mode max or average, indices of max only, storage_order 0 or 1, got {got}")
@@ -129,7 +135,7 @@ def plan(
     shape = _letters(source, found, indices)
     target = output(device, "pool", out, (*source.shape[:2], *found.outside), source.dtype)
     apart("pool", target, x=source)
-    more = (device.scratch(target.shape, np.int64),) if indices else ()
+    more = (output(device, "pool", out_indices, target.shape, np.int64),) if indices else ()
     chosen, merged = choose(device, SPEC, shape, template, params)
     if chosen.name == "gpu":
         merged = _fitted_planes(device, merged, params, shape)
@@ -154,6 +160,12 @@ def plan(
         counts_padding = mode == "average" and count_include_pad
         launch = _windowed(device, chosen.name, macros, source, target, found, counts_padding, shape)
     return Plan("pool", chosen.name, merged, (launch,), target, more=more)
+
+
+def pooled_lengths(x: Any, **keywords: Any) -> tuple[int, ...]:
+    """Lengths of the result's axes after the second, for anything with a shape and ``pool``'s keywords for windows."""
+    asked = {name: keywords.get(name) for name in ("kernel_shape", "strides", "pads", "dilations")}
+    return _windows(x, **asked, ceil_mode=bool(keywords.get("ceil_mode"))).outside
 
 
 def _windows(

@@ -29,7 +29,7 @@ from rx580lab.ops.plan import (
 )
 from rx580lab.ops.sizing import ceil_div, checked_count, plain_sizes, too_many_turns, turn_limit
 
-__all__ = ["SPEC", "plan", "resize"]
+__all__ = ["SPEC", "plan", "resize", "resized_shape"]
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float16))
 ANY: tuple[np.dtype[Any], ...] = (*FLOATS, *map(np.dtype, ("bool", "int8", "uint8", "int32", "int64")))
@@ -149,6 +149,11 @@ def plan(
     )
     workspace = (*arrays[1:-1], *(table for pair in tables for table in pair))
     return Plan("resize", chosen.name, merged, launches, target, workspace)
+
+
+def resized_shape(x: Any, **keywords: Any) -> tuple[int, ...]:
+    """The result's shape, for anything with a shape and ``resize``'s keywords but ``extrapolation_value``."""
+    return tuple(axis.n_out for axis in _asked(x, **keywords)[0])
 
 
 def _asked(

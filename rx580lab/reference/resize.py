@@ -84,6 +84,8 @@ def _coordinate(mode: str, i: int, scale: float, n: int, n_out: int, roi: tuple[
         return 0.0 if length == 1 else i * (n - 1) / (length - 1)
     if mode == "asymmetric":
         return i / scale
+    if mode == "tf_half_pixel_for_nn":
+        return (i + 0.5) / scale
     if mode == "tf_crop_and_resize":
         if length == 1:
             return (roi[1] - roi[0]) * (n - 1) / 2 + roi[0] * (n - 1)

@@ -82,6 +82,9 @@ def test_indices_are_those_of_the_flat_input(pocl: Device) -> None:
     out, indices = pool(pocl, x, kernel_shape=(3, 2), strides=(2, 2), pads=(1, 1, 0, 1), indices=True)
     assert indices.dtype == np.int64
     np.testing.assert_array_equal(x.reshape(-1)[indices], out)
+    kept = pocl.empty(indices.shape, np.int64)
+    pool(pocl, x, kernel_shape=(3, 2), strides=(2, 2), pads=(1, 1, 0, 1), indices=True, out_indices=kept)
+    np.testing.assert_array_equal(kept.download(), indices)
     of_arrays = pool(pocl, pocl.upload(x), kernel_shape=(3, 2), indices=True)
     assert all(isinstance(one, Array) for one in of_arrays)
 
@@ -117,6 +120,8 @@ def test_refusals(pocl: Device) -> None:
     for wrong in (
         {"mode": "min"},
         {"mode": "average", "indices": True},
+        {"kernel_shape": (2, 2), "out_indices": pocl.empty((1, 1, 3, 3), np.int64)},
+        {"kernel_shape": (2, 2), "indices": True, "out_indices": pocl.empty((1, 1, 3, 2), np.int64)},
         {"strides": (1, 1)},
         {"kernel_shape": (2,)},
         {"kernel_shape": (2, 0)},

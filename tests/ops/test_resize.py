@@ -24,7 +24,7 @@ TEMPLATES = [template.name for template in SPEC.templates]
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_cases(pocl: Device, template: str) -> None:
-    assert sweep(pocl, "resize", template) == 139
+    assert sweep(pocl, "resize", template) == 149
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
