@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rx580lab.errors import LabError, ModelError
+from rx580lab.errors import InputError, LabError, ModelError
 from rx580lab.graph.handlers.registry import Handler, Values, fault, find
 from rx580lab.graph.ir import Graph, Node, Value
 from rx580lab.graph.schema import check_types
@@ -53,6 +53,8 @@ def _step(graph: Graph, node: Node) -> list[Node]:
         return []
     try:
         return _known(graph, node, handler, given)
+    except InputError as error:  # of the op that a handler asks for its lengths
+        raise fault(node, error.message) from error
     except LabError:
         raise
     except REFUSALS as error:
@@ -71,7 +73,9 @@ def _known(graph: Graph, node: Node, handler: Handler, given: Values) -> list[No
                 " only what follows from shapes, constants and whole-number inputs is supported there",
             )
     if handler.expand is not None:
-        return handler.expand(graph, node, given)
+        made = handler.expand(graph, node, given)
+        if made != [node]:
+            return made
     found = handler.infer(node, given)
     if all(value.data is not None for value in found):
         results: list[Any] = [value.data for value in found]

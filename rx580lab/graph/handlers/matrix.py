@@ -25,6 +25,9 @@ def _gemm(node: Node, given: Values) -> list[Value]:
     inner, n = b.shape[::-1] if node.attribute("transB", 0) else b.shape
     if k != inner:
         raise fault(node, f"expected inner lengths that agree, got {a.shape} by {b.shape}")
+    added = given[2] if len(given) > 2 else None
+    if added is not None and not _spreads(added.shape, (m, n)):
+        raise fault(node, f"expected a third input that broadcasts to {(m, n)}, got {added.shape}")
     return [Value(a.dtype, (m, n))]
 
 
@@ -43,6 +46,12 @@ def _multiply(
     form = "gemm transposed" if turned else "gemm"
     packed = ctx.weights.made(known, form, lambda: pack_b(ctx.device, rows, transpose_b=turned))
     ctx.call("gemm", a, packed, bias, residual, out=out, **{**keywords, "transpose_b": False})
+
+
+def _spreads(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether ``shape`` broadcasts to ``target``, which stays as it is."""
+    pairs = zip(shape[::-1], target[::-1], strict=False)
+    return len(shape) <= len(target) and all(n in (1, wanted) for n, wanted in pairs)
 
 
 def _gemm_lower(node: Node, ctx: Context) -> None:
@@ -113,7 +122,7 @@ def _product(_node: Node, given: Any) -> list[Any]:
 
 
 HANDLERS = (
-    Handler("Gemm", 7, _gemm, _gemm_lower),
+    Handler("Gemm", 1, _gemm, _gemm_lower),
     Handler("MatMul", 1, _matmul, _matmul_lower, _product),
     Handler("MatMul", 1, _fused, _fused_lower, domain=FUSED),
 )

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["GROUPS", "Handler", "Values", "fault", "find", "handlers"]
 
 # Modules of this package, each with a tuple HANDLERS.
-GROUPS = ("matrix", "elementwise", "shape", "window", "fused", "quantize", "integer")
+GROUPS = (
+    "matrix", "elementwise", "shape", "window", "pool", "normalize", "resize", "fused", "quantize", "integer",
+)  # fmt: skip
 
 Values: TypeAlias = Sequence[Value | None]
 Infer: TypeAlias = Callable[[Node, Values], list[Value]]
@@ -38,7 +40,8 @@ class Handler:
             replaces.
         evaluate: (node, inputs) -> outputs, by numpy, where all inputs are known.
         needs: inputs whose data decide shapes or launches, and so must be known on the host before anything runs.
-        expand: (graph, node, inputs) -> nodes in its place. It runs as soon as the types of all inputs are known.
+        expand: (graph, node, inputs) -> nodes in its place, or the node itself to keep it. It runs as soon as the types
+            of all inputs are known.
         alias: whether the first output is the first input under another shape, in the same memory.
         in_place: inputs whose memory the output may take over, if shape and dtype agree and nobody reads them later.
     """
