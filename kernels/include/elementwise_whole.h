@@ -50,6 +50,28 @@ INLINE whole sign_of(const whole a) { return a > ZERO ? ONE : a < ZERO ? (whole)
 // Not as a choice between a and -a: LLVM makes an intrinsic of that which Oclgrind does not know.
 INLINE whole absolute_of(const whole a) { return WRAPPED(UNSIGNED(a) * UNSIGNED(sign_of(a))); }
 
+// By squaring; wraps. A negative exponent leaves what truncation does of a fraction: 0, but for a base of 1 or -1.
+#if VEC == 1
+INLINE whole power_of(const whole a, const whole b) {
+#if SIGNED
+  if (b < 0) {
+    return a == 1 ? ONE : a != -1 ? ZERO : b & 1 ? (whole)(-1) : ONE;
+  }
+#endif
+  UTYPE value = 1, factor = (UTYPE)a;
+  for (UTYPE rest = (UTYPE)b; rest; rest >>= 1) {
+    if (rest & 1) {
+      value *= factor;
+    }
+    factor *= factor;
+  }
+  return (whole)value;
+}
+#define POWERS(CASE) CASE(POW, power_of(a, b))
+#else
+#define POWERS(CASE)
+#endif
+
 #define FUNCTIONS(CASE)                                                                                                \
   CASE(NEG, NEGATED(a))                                                                                                \
   CASE(ABS, absolute_of(a))                                                                                            \
@@ -68,6 +90,7 @@ INLINE whole absolute_of(const whole a) { return WRAPPED(UNSIGNED(a) * UNSIGNED(
   CASE(AND, a & b)                                                                                                     \
   CASE(OR, a | b)                                                                                                      \
   CASE(XOR, a ^ b)                                                                                                     \
+  POWERS(CASE)                                                                                                         \
   CASE(CLIP, (a < b ? b : a) > c ? c : (a < b ? b : a))
 
 #endif

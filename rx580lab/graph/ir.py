@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FUSED", "Graph", "Node", "Value"]
+__all__ = ["FUSED", "Graph", "Node", "Value", "captured", "reads"]
 
 # Domain of the ops that passes make of several nodes; no file holds them.
 FUSED = "rx580lab"
@@ -145,14 +145,13 @@ class Graph:
         """Value -> the nodes that read it, once per place where they do; graph outputs do not count."""
         found: dict[str, list[Node]] = {}
         for node in self.nodes:
-            for name in node.inputs:
-                if name:
-                    found.setdefault(name, []).append(node)
+            for name in reads(node):
+                found.setdefault(name, []).append(node)
         return found
 
     def uses(self) -> Counter[str]:
         """Value -> how often it is read, by nodes and as an output of the graph."""
-        counted = Counter(name for node in self.nodes for name in node.inputs if name)
+        counted = Counter(name for node in self.nodes for name in reads(node))
         counted.update(self.outputs)
         return counted
 
@@ -163,7 +162,7 @@ class Graph:
         for node in reversed(self.nodes):
             if any(name in needed for name in node.outputs if name):
                 kept.append(node)
-                needed.update(name for name in node.inputs if name)
+                needed.update(reads(node))
         self.nodes = kept[::-1]
         needed.update(self.inputs)
         needed.update(name for node in self.nodes for name in node.outputs)
@@ -172,3 +171,16 @@ class Graph:
     def copy(self) -> Graph:
         """Another graph of the same nodes and values, to be rewritten by itself."""
         return Graph(self.file, list(self.nodes), self.inputs, self.outputs, dict(self.values), self._serial)
+
+
+def captured(branch: Graph) -> tuple[str, ...]:
+    """What a branch reads from around it, each name once."""
+    own = set(branch.inputs) | set(branch.values) | {name for node in branch.nodes for name in node.outputs}
+    read = [name for node in branch.nodes for name in reads(node)]
+    return tuple(dict.fromkeys(name for name in (*read, *branch.outputs) if name and name not in own))
+
+
+def reads(node: Node) -> tuple[str, ...]:
+    """All values that a node reads, those that its branches read included."""
+    branches = [one for one in node.attributes.values() if isinstance(one, Graph)]
+    return (*filter(None, node.inputs), *(name for branch in branches for name in captured(branch)))

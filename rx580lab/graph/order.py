@@ -5,22 +5,9 @@ from __future__ import annotations
 import graphlib
 
 from rx580lab.errors import ModelError
-from rx580lab.graph.ir import Graph, Node
+from rx580lab.graph.ir import Graph, Node, reads
 
-__all__ = ["captured", "put_in_order"]
-
-
-def captured(branch: Graph) -> tuple[str, ...]:
-    """What a branch reads from around it, each name once."""
-    own = set(branch.inputs) | set(branch.values) | {name for node in branch.nodes for name in node.outputs}
-    read = [name for node in branch.nodes for name in reads(node)]
-    return tuple(dict.fromkeys(name for name in (*read, *branch.outputs) if name and name not in own))
-
-
-def reads(node: Node) -> tuple[str, ...]:
-    """All values that a node reads, those that its branches read included."""
-    branches = [one for one in node.attributes.values() if isinstance(one, Graph)]
-    return (*filter(None, node.inputs), *(name for branch in branches for name in captured(branch)))
+__all__ = ["put_in_order"]
 
 
 def put_in_order(graph: Graph, outer: frozenset[str] = frozenset()) -> None:

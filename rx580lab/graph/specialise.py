@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rx580lab.errors import InputError, LabError, ModelError
-from rx580lab.graph.handlers.registry import Handler, Values, fault, find
+from rx580lab.graph.handlers.registry import Handler, Values, fault, find, lookup
 from rx580lab.graph.ir import Graph, Node, Value
 from rx580lab.graph.schema import check_types
 
@@ -67,9 +67,10 @@ def _known(graph: Graph, node: Node, handler: Handler, given: Values) -> list[No
     for place in handler.needs:
         one = given[place] if place < len(given) else None
         if one is not None and one.data is None:
+            what = "which branch runs" if node.op == "If" else "a shape"
             raise fault(
                 node,
-                f"input {place} ({node.inputs[place]!r}) decides a shape, and data decide it while the model runs;"
+                f"input {place} ({node.inputs[place]!r}) decides {what}, and data decide it while the model runs;"
                 " only what follows from shapes, constants and whole-number inputs is supported there",
             )
     if handler.expand is not None:
@@ -112,12 +113,23 @@ def _settled(node: Node, result: Any, expected: Value) -> npt.NDArray[Any]:
 def deciding_inputs(graph: Graph) -> tuple[str, ...]:
     """The graph's inputs whose data decide shapes or launches; a plan is made for these data."""
     needed: set[str] = set()
+    _mark(graph, needed)
+    return tuple(name for name in graph.inputs if name in needed)
+
+
+def _mark(graph: Graph, needed: set[str]) -> None:
+    """Adds what decides something in the graph, in any of its branches, or what is needed already."""
     for node in reversed(graph.nodes):
-        handler = find(node)
+        for branch in node.attributes.values():
+            if isinstance(branch, Graph):
+                results = zip(branch.outputs, node.outputs, strict=False)
+                needed.update(inner for inner, outer in results if outer in needed)
+                _mark(branch, needed)
         if any(name in needed for name in node.outputs) and not _by_shape_alone(node):
             needed.update(name for name in node.inputs if name)
-        needed.update(node.inputs[place] for place in handler.needs if node.has_input(place))
-    return tuple(name for name in graph.inputs if name in needed)
+        handler = lookup(node)  # None in a branch that may never be taken
+        if handler is not None:
+            needed.update(node.inputs[place] for place in handler.needs if node.has_input(place))
 
 
 def _by_shape_alone(node: Node) -> bool:

@@ -49,7 +49,7 @@ def _table() -> Mapping[str, Function]:
         Function("not", 1, BOOL),
         Function("bitwise_not", 1, WHOLES),
         *(Function(name, 2, (*FLOATS, *WHOLES)) for name in ("add", "sub", "mul", "div", "min", "max")),
-        Function("pow", 2, FLOATS, calls=True),
+        Function("pow", 2, (*FLOATS, *WHOLES), calls=True),
         Function("mod", 2, WHOLES),
         Function("fmod", 2, (*FLOATS, *WHOLES), calls=True),
         Function("prelu", 2, FLOATS),
@@ -140,8 +140,8 @@ def result_dtype(function: Function, dtype: np.dtype[Any], to: Any) -> np.dtype[
 
 
 def uses_calls(function: Function, dtype: np.dtype[Any]) -> bool:
-    """Whether OpenCL's own builtins compute it, which only the plain kernel does."""
-    return function.calls and str(dtype) in FLOATS
+    """Whether only the plain kernel has it: OpenCL's own builtins, and powers, whose turns their data decide."""
+    return function.calls and (str(dtype) in FLOATS or function.name == "pow")
 
 
 def macros(function: Function, dtype: np.dtype[Any]) -> dict[str, int | str]:

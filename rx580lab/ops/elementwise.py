@@ -59,7 +59,7 @@ def elementwise(
         bound); to bool: isnan isinf equal less less_or_equal greater greater_or_equal.
     int32, int64, uint8, int8:
         neg abs sign relu add sub mul (all wrap) div (truncates) mod (the sign of the divisor) fmod (of the dividend)
-        min max clip and or xor bitwise_not, and the comparisons. A division by 0 gives 0.
+        pow (wraps) min max clip and or xor bitwise_not, and the comparisons. A division by 0 gives 0.
     bool:
         not and or xor equal.
     where (condition of bool, x, y) and cast (``to``) take any of these. A float is cast to an integer by truncation, to

@@ -100,6 +100,8 @@ def _whole_value(given: list[AnyArray], arrays: tuple[AnyArray | None, ...], fun
         return _clip(given, arrays)
     if function == "relu":
         return np.maximum(given[0], np.zeros((), given[0].dtype))
+    if function == "pow":
+        return _power(given[0], given[1])
     if function in {"div", "mod", "fmod"}:
         return _divided(given[0], given[1], function)
     return _UNARY[function](given[0]) if len(given) == 1 else _BINARY[function](given[0], given[1])
@@ -113,6 +115,16 @@ def _divided(a: AnyArray, b: AnyArray, function: str) -> AnyArray:
     else:
         value = np.mod(a, safe) if function == "mod" else np.fmod(a, safe)
     return np.where(b == 0, np.zeros((), a.dtype), value)
+
+
+def _power(a: AnyArray, b: AnyArray) -> AnyArray:
+    """Wraps; below an exponent of 0 the truncated fraction."""
+    value, factor, rest = np.ones(np.broadcast_shapes(a.shape, b.shape), a.dtype), a, np.where(b < 0, 0, b)
+    while rest.any():
+        value = np.where(rest & 1, value * factor, value)
+        factor, rest = factor * factor, rest >> 1
+    below = np.where(a == 1, 1, np.where(a.astype(np.int64) == -1, np.where(b & 1, -1, 1), 0)).astype(a.dtype)
+    return np.where(b < 0, below, value)
 
 
 def _cast(x: AnyArray, to: np.dtype[Any]) -> AnyArray:

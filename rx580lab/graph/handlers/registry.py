@@ -16,11 +16,12 @@ from rx580lab.graph.ir import Graph, Node, Value
 if TYPE_CHECKING:
     from rx580lab.graph.lowering import Context
 
-__all__ = ["GROUPS", "Handler", "Values", "fault", "find", "handlers"]
+__all__ = ["GROUPS", "Handler", "Values", "fault", "find", "handlers", "lookup"]
 
 # Modules of this package, each with a tuple HANDLERS.
 GROUPS = (
-    "matrix", "elementwise", "shape", "window", "pool", "normalize", "resize", "fused", "quantize", "integer",
+    "matrix", "elementwise", "activation", "comparison", "variadic", "cast", "reduction", "shape", "constant",
+    "movement", "indexing", "control", "window", "pool", "normalize", "resize", "fused", "quantize", "integer",
 )  # fmt: skip
 
 Values: TypeAlias = Sequence[Value | None]
@@ -77,12 +78,18 @@ def handlers() -> Iterator[Handler]:
         yield from import_module(f"rx580lab.graph.handlers.{group}").HANDLERS
 
 
+def lookup(node: Node) -> Handler | None:
+    """The handler of that node; None for an operator, or a version of it, that is not supported."""
+    able = [one for one in _table().get((node.domain, node.op), []) if one.since <= node.opset]
+    return able[-1] if able else None
+
+
 def find(node: Node) -> Handler:
     """The handler of that node; ModelError for an operator, or a version of it, that is not supported."""
+    found = lookup(node)
+    if found is not None:
+        return found
     known = _table().get((node.domain, node.op), [])
-    able = [one for one in known if one.since <= node.opset]
-    if able:
-        return able[-1]
     domain = node.domain or "ai.onnx"
     if known:
         raise fault(node, f"expected operator set {known[0].since} or later of {domain}, got {node.opset}")

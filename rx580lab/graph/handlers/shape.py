@@ -1,18 +1,20 @@
-"""Operators that move, cut and rename, and those that make arrays of shapes."""
+"""Operators that give a shape, or give elements another one."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from rx580lab.graph.handlers.elementwise import same_type
+from rx580lab.graph.handlers.expansion import Expansion
 from rx580lab.graph.handlers.registry import Handler, Values, fault
-from rx580lab.graph.ir import Node, Value
+from rx580lab.graph.ir import Graph, Node, Value
 from rx580lab.graph.lowering import Context
 
-__all__ = ["HANDLERS", "required"]
+__all__ = ["HANDLERS", "known", "normalized", "renamed", "required", "whole_numbers"]
 
 
 def required(node: Node, given: Values, place: int) -> Value:
@@ -31,20 +33,26 @@ def known(node: Node, given: Values, place: int) -> Any:
     return data
 
 
+def whole_numbers(node: Node, given: Values, place: int) -> list[int]:
+    """The data of an input of one axis that ``needs`` names."""
+    data = known(node, given, place)
+    if data.ndim > 1:
+        raise fault(node, f"expected input {place} of one axis, got {data.shape}")
+    return [int(one) for one in np.atleast_1d(data)]
+
+
+def normalized(node: Node, axes: Sequence[int], rank: int) -> tuple[int, ...]:
+    """Axes counted from the front, each of them once."""
+    if any(not -rank <= axis < rank for axis in axes):
+        raise fault(node, f"expected axes from {-rank} to {rank - 1}, got {list(axes)}")
+    found = tuple(axis % rank for axis in axes)
+    if len(set(found)) != len(found):
+        raise fault(node, f"expected each axis once, got {list(axes)}")
+    return found
+
+
 def renamed(_node: Node, _ctx: Context) -> None:
     """Nothing to launch: the output is the input's memory."""
-
-
-def _constant(node: Node, _given: Values) -> list[Value]:
-    attributes = dict(node.attributes)
-    if "value" in attributes:
-        return [Value.of(attributes["value"])]
-    for name, dtype in (("value_float", np.float32), ("value_int", np.int64)):
-        if name in attributes:
-            return [Value.of(np.array(attributes[name], dtype))]
-        if name + "s" in attributes:
-            return [Value.of(np.array(attributes[name + "s"], dtype))]
-    raise fault(node, f"expected a value of numbers, got {', '.join(attributes) or 'no attribute'}")
 
 
 def _shape(node: Node, given: Values) -> list[Value]:
@@ -53,9 +61,13 @@ def _shape(node: Node, given: Values) -> list[Value]:
     return [Value.of(np.array(part, np.int64))]
 
 
+def _size(node: Node, given: Values) -> list[Value]:
+    return [Value.of(np.array(required(node, given, 0).size, np.int64))]
+
+
 def _reshape(node: Node, given: Values) -> list[Value]:
-    x, asked = required(node, given, 0), known(node, given, 1)
-    lengths = [int(n) for n in asked]
+    x, asked = required(node, given, 0), whole_numbers(node, given, 1)
+    lengths = list(asked)
     if not node.attribute("allowzero", 0):
         if any(n == 0 and k >= x.ndim for k, n in enumerate(lengths)):
             raise fault(node, f"expected a 0 of the shape {lengths} to name an axis of {x.shape}")
@@ -64,13 +76,59 @@ def _reshape(node: Node, given: Values) -> list[Value]:
     if lengths.count(-1) == 1 and rest and x.size % rest == 0:
         lengths = [x.size // rest if n == -1 else n for n in lengths]
     if any(n < 0 for n in lengths) or math.prod(lengths) != x.size:
-        raise fault(node, f"expected a shape of {x.size} elements for {x.shape}, got {[int(n) for n in asked]}")
+        raise fault(node, f"expected a shape of {x.size} elements for {x.shape}, got {asked}")
     return [Value(x.dtype, tuple(lengths))]
 
 
-def _reshape_evaluate(node: Node, given: Any) -> list[Any]:
-    types = [Value.of(one) for one in given]
-    return [given[0].reshape(_reshape(node, types)[0].shape)]
+def _reshape_by_attribute(graph: Graph, node: Node, _given: Values) -> list[Node]:
+    made = Expansion(graph, node)
+    made.add("Reshape", node.inputs[0], made.constant(node.attribute("shape", []), np.int64), out=node.outputs[0])
+    return made.nodes
+
+
+def _flatten(node: Node, given: Values) -> list[Value]:
+    x, axis = required(node, given, 0), node.attribute("axis", 1)
+    if not -x.ndim <= axis <= x.ndim:
+        raise fault(node, f"expected an axis from {-x.ndim} to {x.ndim}, got {axis}")
+    place = axis + x.ndim if axis < 0 else axis
+    return [Value(x.dtype, (math.prod(x.shape[:place]), math.prod(x.shape[place:])))]
+
+
+def _axes(node: Node, given: Values) -> list[int] | None:
+    """From an input since version 13, from an attribute before; None where neither is given."""
+    if node.opset < 13:
+        found = node.attribute("axes")
+        return None if found is None else list(found)
+    return whole_numbers(node, given, 1) if len(given) > 1 and given[1] is not None else None
+
+
+def _squeeze(node: Node, given: Values) -> list[Value]:
+    x, asked = required(node, given, 0), _axes(node, given)
+    if asked is None:
+        return [Value(x.dtype, tuple(n for n in x.shape if n != 1))]
+    axes = normalized(node, asked, x.ndim)
+    if any(x.shape[axis] != 1 for axis in axes):
+        raise fault(node, f"expected axes of length 1, got {asked} of {x.shape}")
+    return [Value(x.dtype, tuple(n for k, n in enumerate(x.shape) if k not in axes))]
+
+
+def _unsqueeze(node: Node, given: Values) -> list[Value]:
+    x, asked = required(node, given, 0), _axes(node, given)
+    if asked is None:
+        raise fault(node, "expected axes, got none")
+    rank = x.ndim + len(asked)
+    axes, rest = normalized(node, asked, rank), iter(x.shape)
+    return [Value(x.dtype, tuple(1 if k in axes else next(rest) for k in range(rank)))]
+
+
+def _alias(op: str, since: int, infer: Any, needs: tuple[int, ...] = ()) -> Handler:
+    """Elements as they are, in another shape."""
+
+    def evaluate(node: Node, given: Any) -> list[Any]:
+        types = [None if one is None else Value.of(one) for one in given]
+        return [given[0].reshape(infer(node, types)[0].shape)]
+
+    return Handler(op, since, infer, renamed, evaluate, needs=needs, alias=True)
 
 
 def _transpose(node: Node, given: Values) -> list[Value]:
@@ -85,16 +143,20 @@ def _transpose_lower(node: Node, ctx: Context) -> None:
     ctx.call("transpose", ctx.given(0), perm=node.attribute("perm"), out=ctx.out())
 
 
+def _transpose_evaluate(node: Node, given: Any) -> list[Any]:
+    return [np.transpose(given[0], node.attribute("perm"))]
+
+
 HANDLERS = (
-    Handler("Constant", 1, _constant),
     Handler("Shape", 1, _shape),
-    Handler("Identity", 1, same_type, renamed, lambda _node, given: [given[0]], alias=True),
-    Handler("Reshape", 5, _reshape, renamed, _reshape_evaluate, needs=(1,), alias=True),
-    Handler(
-        "Transpose",
-        1,
-        _transpose,
-        _transpose_lower,
-        lambda node, given: [np.transpose(given[0], node.attribute("perm"))],
-    ),
+    Handler("Size", 1, _size),
+    Handler("Reshape", 1, same_type, expand=_reshape_by_attribute),
+    _alias("Identity", 1, same_type),
+    _alias("Reshape", 5, _reshape, needs=(1,)),
+    _alias("Flatten", 1, _flatten),
+    _alias("Squeeze", 1, _squeeze),
+    _alias("Squeeze", 13, _squeeze, needs=(1,)),
+    _alias("Unsqueeze", 1, _unsqueeze),
+    _alias("Unsqueeze", 13, _unsqueeze, needs=(1,)),
+    Handler("Transpose", 1, _transpose, _transpose_lower, _transpose_evaluate),
 )

@@ -21,7 +21,7 @@ _OWN = (
 )  # fmt: skip
 _CALLS = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
 _OF_FLOATS = ("add", "sub", "mul", "div", "pow", "min", "max", "fmod", "prelu")
-_OF_WHOLES = ("add", "sub", "mul", "div", "min", "max", "mod", "fmod", "and", "or", "xor")
+_OF_WHOLES = ("add", "sub", "mul", "div", "pow", "min", "max", "mod", "fmod", "and", "or", "xor")
 _COMPARISONS = ("equal", "less", "less_or_equal", "greater", "greater_or_equal")
 _WHOLES = ("int32", "int64", "uint8", "int8")
 _TYPES = ("float32", "float16", *_WHOLES, "bool")
