@@ -1,7 +1,8 @@
 """The child process that loads damaged models and runs them: it may die, hang or run out of memory in nobody's way.
 
-``python -m rx580lab.experiment.mutant_process MODEL DEVICE``; each line of standard input says that another file is at
-MODEL, each line of standard output says, as JSON, what came of it. The first file has to be whole: it warms caches up.
+``python -m rx580lab.experiment.mutant_process MODEL DEVICE SECONDS``; each line of standard input says that another
+file is at MODEL, each line of standard output says, as JSON, what came of it. The first file has to be whole: it warms
+caches up, and may take as long as it likes; the others get SECONDS of processor time.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Watch:
             return
         if event == "open" and isinstance(arguments[0], str | bytes):
             path = os.path.realpath(os.fsdecode(arguments[0]))
-            inside = path.startswith(f"{self.folder}{os.sep}")
+            inside = f"{path}{os.sep}".startswith(f"{self.folder}{os.sep}")
             known = inside or path == "/proc/meminfo" or path.startswith(self.own)
             if path == self.planted or (self.stage == "load" and not known):
                 self.seen.append(f"opened {path}")
@@ -115,13 +116,13 @@ def _attempt(path: Path, device: Any, watch: Watch) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     """Answers each line of standard input until it ends."""
-    path, device = Path(arguments[0]), rx.open_device(arguments[1])
+    path, device, seconds = Path(arguments[0]), rx.open_device(arguments[1]), float(arguments[2])
     watch = Watch(path.parent)
     faulthandler.enable()
     faulthandler.register(signal.SIGPROF, all_threads=False, chain=True)  # says where it hangs, then dies of it
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for number, _ in enumerate(sys.stdin):
-        signal.setitimer(signal.ITIMER_PROF, SECONDS if number else 0)
+        signal.setitimer(signal.ITIMER_PROF, seconds if number else 0)
         found = _attempt(path, device, watch)
         signal.setitimer(signal.ITIMER_PROF, 0)
         if not number:

@@ -321,8 +321,15 @@ def _nest(rng: Random, model: onnx.ModelProto, faults: list[str]) -> None:
         faults.append("function calls itself")
         return
     copy = onnx.GraphProto.FromString(model.graph.SerializeToString())
-    name = "then_branch" if rng.random() < 0.7 else "body"
-    node.attribute.add(name=name, type=onnx.AttributeProto.GRAPH).g.CopyFrom(copy)
+    copy.ClearField("input")
+    branches = [one for one in _messages(model) if isinstance(one, onnx.AttributeProto) and one.HasField("g")]
+    if branches:
+        _pick(rng, branches).g.CopyFrom(copy)
+    else:
+        node.op_type = "If"
+        node.ClearField("attribute")
+        for name in ("then_branch", "else_branch"):
+            node.attribute.add(name=name, type=onnx.AttributeProto.GRAPH).g.CopyFrom(copy)
     faults.append("graph within itself")
 
 

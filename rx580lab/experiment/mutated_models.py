@@ -61,14 +61,16 @@ class Outcome:
 class _Child:
     """A process that tries files, in a folder beside which a file is planted that no model may read."""
 
-    def __init__(self, folder: Path, device: str, model: bytes) -> None:
+    def __init__(self, folder: Path, device: str, seconds: float, model: bytes) -> None:
+        self.seconds = seconds
         self.path = folder / "model" / "m.onnx"
         self.log = folder / "stderr.txt"
         with self.log.open("wb") as errors:
-            command = [sys.executable, "-m", "rx580lab.experiment.mutant_process", str(self.path), device]
+            command = [sys.executable, "-m", "rx580lab.experiment.mutant_process", str(self.path), device, str(seconds)]
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
         first = self.attempt(model, START_S)
         if first["outcome"] != "ran":
+            self.end()
             raise ExperimentError("mutated_models", f"expected the whole model to run, got {first['error']}")
 
     def __enter__(self) -> _Child:
@@ -77,6 +79,10 @@ class _Child:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends the process and closes its pipes."""
         self.process.kill()
         self.process.communicate()
 
@@ -105,7 +111,7 @@ class _Child:
         status = self.process.wait()
         told = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-12:]
         how = f"the process ended with status {status}: {' | '.join(told)}"
-        return {"outcome": "wrong", "error": how, "seconds": float(SECONDS)}
+        return {"outcome": "wrong", "error": how, "seconds": self.seconds}
 
 
 def _prepare(folder: Path) -> None:
@@ -121,9 +127,15 @@ def _prepare(folder: Path) -> None:
 
 
 def try_mutants(
-    model: onnx.ModelProto, *, device: str, n_mutants: int, seed: int = 0, progress: Progress | None = None
+    model: onnx.ModelProto,
+    *,
+    device: str,
+    n_mutants: int,
+    seed: int = 0,
+    seconds: float = SECONDS,
+    progress: Progress | None = None,
 ) -> list[Outcome]:
-    """Tries that many damaged forms of ``model`` on the device of that selector.
+    """Tries that many damaged forms of ``model`` on the device of that selector, each for ``seconds`` at most.
 
     Raises ExperimentError if the model itself does not run, which would make every refusal worthless.
     """
@@ -133,7 +145,7 @@ def try_mutants(
         folder = Path(name).resolve()
         _prepare(folder)
         while len(found) < n_mutants:
-            with _Child(folder, device, model.SerializeToString()) as child:
+            with _Child(folder, device, seconds, model.SerializeToString()) as child:
                 for _ in range(FILES_OF_A_CHILD):
                     if len(found) == n_mutants or not child.alive:
                         break

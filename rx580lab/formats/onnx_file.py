@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,8 +24,10 @@ __all__ = ["OnnxFile", "dtype_of", "read_model", "tensor"]
 
 # Protobuf's own limit of a message.
 LARGEST_FILE_BYTES = (1 << 31) - 1
-# A file of a few megabytes can hold millions of empty messages; the largest real models hold some ten thousand.
-MOST_MESSAGES = 500_000
+# A file of a few megabytes can hold millions of empty messages and texts; large real models hold some ten thousand.
+MOST_PARTS = 800_000
+# A file beside the model gives this many times its size at most: few bytes must not become many by overlapping ranges.
+MOST_OVERLAP = 4
 MOST_AXES = 32
 LARGEST_ARRAY_BYTES = (1 << 63) - 1
 
@@ -67,12 +69,14 @@ class OnnxFile:
     Attributes:
         path: as asked for. folder: where it lies, absolute and without links: no tensor comes from outside of it.
         proto: what it holds; all its texts are UTF-8. n_bytes: its size, without external data.
+        ranges: external data that were read, by file, offset and length.
     """
 
     path: Path
     folder: Path
     proto: onnx.ModelProto
     n_bytes: int
+    ranges: dict[tuple[Path, int, int], bytearray] = field(default_factory=dict, compare=False, repr=False)
 
 
 def read_model(path: str | os.PathLike[str]) -> OnnxFile:
@@ -176,17 +180,19 @@ def _check_messages(where: str, proto: onnx.ModelProto) -> None:
     seen = 1
     while waiting:
         message = waiting.pop()
-        for field, value in message.ListFields():
-            if field.type == field.TYPE_MESSAGE:
-                below = value if field.is_repeated else (value,)
+        if seen > MOST_PARTS:
+            raise ModelError(where, f"expected a model of at most {MOST_PARTS:,} parts, got more")
+        for kind, value in message.ListFields():
+            if kind.type == kind.TYPE_MESSAGE:
+                below = value if kind.is_repeated else (value,)
                 seen += len(below)
-                if seen > MOST_MESSAGES:
-                    raise ModelError(where, f"expected a model of at most {MOST_MESSAGES:,} parts, got more")
                 waiting.extend(below)
-            elif field.type == field.TYPE_STRING:
-                for text in value if field.is_repeated else (value,):
+            elif kind.type == kind.TYPE_STRING:
+                texts = value if kind.is_repeated else (value,)
+                seen += len(texts)
+                for text in texts:
                     if not isinstance(text, str):
-                        raise ModelError(where, f"expected UTF-8 as {field.name!r} of a part, got {text[:40]!r}")
+                        raise ModelError(where, f"expected UTF-8 as {kind.name!r} of a part, got {text[:40]!r}")
 
 
 def _extent(proto: onnx.TensorProto, dtype: np.dtype[Any], place: str) -> tuple[tuple[int, ...], int]:
@@ -240,6 +246,13 @@ def _external(proto: onnx.TensorProto, file: OnnxFile, n_bytes: int, place: str)
     length = _number(entries, "length", n_bytes, place)
     if length != n_bytes:
         raise ModelError(place, f"expected {n_bytes:,} bytes of external data, got a length of {length:,}")
+    key = (target, offset, length)
+    if key not in file.ranges:
+        file.ranges[key] = _range(file, target, offset, length, place)
+    return file.ranges[key]
+
+
+def _range(file: OnnxFile, target: Path, offset: int, length: int, place: str) -> bytearray:
     try:
         with _opened(target, follow=False) as stream:
             size = os.fstat(stream.fileno()).st_size
@@ -248,6 +261,8 @@ def _external(proto: onnx.TensorProto, file: OnnxFile, n_bytes: int, place: str)
                     place,
                     f"expected bytes {offset:,} to {offset + length:,} of {target.name!r}, got a file of {size:,}",
                 )
+            if length + sum(n for path, _, n in file.ranges if path == target) > MOST_OVERLAP * size:
+                raise ModelError(place, f"expected ranges of {target.name!r} that do not overlap so much")
             _check_memory(length, place)
             stream.seek(offset)
             data = bytearray(length)

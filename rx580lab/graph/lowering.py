@@ -13,10 +13,11 @@ import numpy.typing as npt
 from rx580lab import ops
 from rx580lab.compile import Launch
 from rx580lab.device import Array, Device, Slot, scratch_from
-from rx580lab.errors import DeviceError, InputError, LimitExceeded, ModelError
+from rx580lab.errors import BuildError, DeviceError, InputError, LimitExceeded, ModelError
 from rx580lab.graph.handlers.registry import fault, find
 from rx580lab.graph.ir import Graph, Node, Value
 from rx580lab.graph.memory import Buffer, Placement, aligned, buffers, place
+from rx580lab.graph.specialise import REFUSALS
 from rx580lab.ops.plan import Cost
 
 __all__ = ["Context", "Lowered", "Step", "Weights", "lower"]
@@ -271,6 +272,10 @@ def _step(context: Context, node: Node) -> Step:
         raise ModelError(f"{file}: {node}", error.message) from error
     except (InputError, DeviceError) as error:
         raise type(error)(f"{file}: {node}", f"[{error.where}] {error.message}") from error
+    except BuildError as error:
+        raise BuildError(f"{file}: {node}", f"[{error.where}] {error.message}") from error  # the log is in the message
+    except REFUSALS as error:
+        raise ModelError(f"{file}: {node}", f"its inputs or attributes contradict each other: {error}") from error
 
 
 def _place(wanted: Sequence[Buffer], device: Device) -> Placement:

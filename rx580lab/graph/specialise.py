@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ __all__ = ["FOLD_BYTES", "deciding_inputs", "specialise"]
 
 # The largest result that is computed on the host, unless its inputs are larger; unit: bytes.
 FOLD_BYTES = 64 << 20
+# The most that all folded results of a graph may take together, beyond twice its constants; what is more runs on the
+# device. A file of a few nodes must not keep the host busy.
+FOLD_BYTES_IN_ALL = 256 << 20
+# Nodes that composite operators may become, beside those of the graph.
+MOST_STEPS = 200_000
 # What an operator's own numpy code raises on data that contradicts itself.
 REFUSALS = (ValueError, TypeError, IndexError, KeyError, OverflowError, ArithmeticError, MemoryError)
 
@@ -29,12 +35,17 @@ def specialise(graph: Graph, types: Mapping[str, Value] | None = None) -> Graph:
     """
     made = graph.copy()
     made.values.update(types or {})
+    constants = sum(one.nbytes for one in graph.values.values() if one.data is not None)
+    budget = _Budget(FOLD_BYTES_IN_ALL + 2 * constants, len(graph.nodes) + MOST_STEPS)
     waiting = deque(graph.nodes)
     made.nodes = []
     while waiting:
         node = waiting.popleft()
+        budget.steps -= 1
+        if budget.steps < 0:
+            raise ModelError(f"{graph.file}: {node}", f"it became more than {MOST_STEPS:,} nodes")
         try:
-            more = _step(made, node)
+            more = _step(made, node, budget)
         except ModelError as error:
             if error.where.startswith("node "):
                 raise ModelError(f"{graph.file}: {error.where}", error.message) from error
@@ -44,7 +55,15 @@ def specialise(graph: Graph, types: Mapping[str, Value] | None = None) -> Graph:
     return made
 
 
-def _step(graph: Graph, node: Node) -> list[Node]:
+@dataclass
+class _Budget:
+    """What is left: bytes of folded results, and steps."""
+
+    bytes: int
+    steps: int
+
+
+def _step(graph: Graph, node: Node, budget: _Budget) -> list[Node]:
     """Folds the node, or keeps it; or the nodes to walk in its place."""
     handler = find(node)
     given = [graph.values.get(name) if name else None for name in node.inputs]
@@ -52,7 +71,7 @@ def _step(graph: Graph, node: Node) -> list[Node]:
         graph.nodes.append(node)
         return []
     try:
-        return _known(graph, node, handler, given)
+        return _known(graph, node, handler, given, budget)
     except InputError as error:  # of the op that a handler asks for its lengths
         raise fault(node, error.message) from error
     except LabError:
@@ -61,7 +80,7 @@ def _step(graph: Graph, node: Node) -> list[Node]:
         raise fault(node, f"its inputs or attributes contradict each other: {error}") from error
 
 
-def _known(graph: Graph, node: Node, handler: Handler, given: Values) -> list[Node]:
+def _known(graph: Graph, node: Node, handler: Handler, given: Values, budget: _Budget) -> list[Node]:
     if node.as_read:
         check_types(node, given)
     for place in handler.needs:
@@ -80,7 +99,7 @@ def _known(graph: Graph, node: Node, handler: Handler, given: Values) -> list[No
     found = handler.infer(node, given)
     if all(value.data is not None for value in found):
         results: list[Any] = [value.data for value in found]
-    elif handler.evaluate is not None and _foldable(given, found):
+    elif handler.evaluate is not None and _foldable(given, found, budget):
         with np.errstate(all="ignore"):
             results = handler.evaluate(node, [None if one is None else one.data for one in given])
     else:
@@ -93,11 +112,15 @@ def _known(graph: Graph, node: Node, handler: Handler, given: Values) -> list[No
     return []
 
 
-def _foldable(given: Values, found: list[Value]) -> bool:
+def _foldable(given: Values, found: list[Value], budget: _Budget) -> bool:
     if any(one is not None and one.data is None for one in given):
         return False
     read = sum(one.nbytes for one in given if one is not None)
-    return sum(one.nbytes for one in found) <= max(FOLD_BYTES, read)
+    made = sum(one.nbytes for one in found)
+    if made > max(FOLD_BYTES, read) or made > budget.bytes:
+        return False
+    budget.bytes -= made
+    return True
 
 
 def _settled(node: Node, result: Any, expected: Value) -> npt.NDArray[Any]:
