@@ -309,11 +309,8 @@ def test_nothing_outside_the_folder_is_opened(file: OnnxFile, location: str) -> 
     (file.folder / "folder").symlink_to("..")
     (file.folder / "loop").symlink_to("loop")
     os.mkfifo(file.folder / "pipe")
-    if location == "absolute":
-        location = str(secret)
-        cause = OUTSIDE["absolute"]
-    else:
-        cause = OUTSIDE[location]
+    cause = OUTSIDE[location]
+    location = str(secret) if location == "absolute" else location
     opened = watch()
     message = refused(external(4, location=location), file)
     assert any(one.lower() in message.lower() for one in cause.split("|")), message
