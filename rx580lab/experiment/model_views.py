@@ -12,8 +12,7 @@ from rx580lab.graph.memory import buffers
 from rx580lab.results.records import Point, StepTime
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from rx580lab.experiment.drawing import Drawing
     from rx580lab.graph import ModelPlan
 
 __all__ = ["memory_map", "operator_chart", "roofline", "step_table"]
@@ -42,12 +41,12 @@ def step_table(steps: Sequence[StepTime], n_rows: int = 20) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("step")
 
 
-def operator_chart(steps: Sequence[StepTime]) -> Figure:
+def operator_chart(steps: Sequence[StepTime]) -> Drawing:
     """Time of all steps of each operator, as bars."""
-    from matplotlib.figure import Figure
+    from rx580lab.experiment.drawing import Drawing
 
     times = by_operator(steps)
-    figure = Figure(figsize=(8, 0.9 + 0.32 * max(1, len(times))), layout="constrained")
+    figure = Drawing(8, 0.9 + 0.32 * max(1, len(times)))
     axes = figure.subplots()
     bars = axes.barh(list(times), [ns * 1e-6 for ns in times.values()], color="C0")
     total = sum(times.values()) or 1.0
@@ -57,11 +56,11 @@ def operator_chart(steps: Sequence[StepTime]) -> Figure:
     return figure
 
 
-def roofline(point: Point) -> Figure:
+def roofline(point: Point) -> Drawing:
     """Each step by its arithmetic intensity and its rate, below the roofs that were measured with it."""
-    from matplotlib.figure import Figure
+    from rx580lab.experiment.drawing import Drawing
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Drawing(8, 4.5)
     axes = figure.subplots()
     named = {roof.name: roof.rate.value for roof in point.roofs}
     bandwidth = max(rate for name, rate in named.items() if name != "fma_peak")
@@ -93,12 +92,13 @@ def roofline(point: Point) -> Figure:
     return figure
 
 
-def memory_map(plan: ModelPlan) -> Figure:
+def memory_map(plan: ModelPlan) -> Drawing:
     """The arena: each value's place over the steps during which it is needed."""
-    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    figure = Figure(figsize=(8, 3.5), layout="constrained")
+    from rx580lab.experiment.drawing import Drawing
+
+    figure = Drawing(8, 3.5)
     axes = figure.subplots()
     starts = [0]
     for size in plan.placement.blocks:

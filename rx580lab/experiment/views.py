@@ -9,7 +9,7 @@ import pandas as pd
 from rx580lab.results.records import Interval, Point
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from rx580lab.experiment.drawing import Drawing
 
 __all__ = ["check_table", "distribution", "roof_table", "trial_table", "verdict_table"]
 
@@ -93,11 +93,11 @@ def trial_table(point: Point) -> pd.DataFrame:
     return pd.DataFrame(rows, dtype=object).set_index("kind").fillna("")
 
 
-def distribution(point: Point) -> Figure:
+def distribution(point: Point) -> Drawing:
     """Every sample as a dot, with median and interval, one row per contestant."""
-    from matplotlib.figure import Figure
+    from rx580lab.experiment.drawing import Drawing
 
-    figure = Figure(figsize=(8, 0.8 + 0.5 * len(point.series)), layout="constrained")
+    figure = Drawing(8, 0.8 + 0.5 * len(point.series))
     axes = figure.subplots()
     for row, one in enumerate(point.series):
         times = [sample * 1e-6 for sample in one.samples_ns]

@@ -54,6 +54,7 @@ def test_both_are_checked_and_each_step_is_timed(pocl: Device, small: Path) -> N
     assert {"Conv", "GlobalAveragePool"} <= set(model_views.step_table(point.steps)["operator"])
     for figure in (model_views.operator_chart(point.steps), model_views.roofline(point)):
         assert figure.axes[0].has_data()
+        assert figure._repr_png_().startswith(b"\x89PNG")
 
 
 def test_a_wrong_model_is_seen(pocl: Device, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
