@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rx580lab.experiment.model_bench import by_operator
-from rx580lab.graph.memory import buffers
 from rx580lab.results.records import Point, StepTime
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def memory_map(plan: ModelPlan) -> Drawing:
     starts = [0]
     for size in plan.placement.blocks:
         starts.append(starts[-1] + size)
-    for place, one in enumerate(buffers(plan.graph)):
+    for place, one in enumerate(plan.placement.buffers):
         if one.nbytes:
             block, offset = plan.placement.at[one.name]
             corner = one.first - 0.5, (starts[block] + offset) / MIB

@@ -43,11 +43,12 @@ class Placement:
     """Buffers in blocks of memory.
 
     Attributes:
-        blocks: bytes of each block. at: buffer's name -> (block, offset in bytes).
+        blocks: bytes of each block. at: buffer's name -> (block, offset in bytes). buffers: what was placed.
     """
 
     blocks: tuple[int, ...]
     at: Mapping[str, tuple[int, int]]
+    buffers: tuple[Buffer, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -154,7 +155,7 @@ def place(wanted: Sequence[Buffer], *, align: int, largest: int | None = None) -
     )
     found = [_placed(sorted(merged, key=order), align, largest) for order in orders]
     best = min(found, key=lambda one: one.nbytes)
-    return Placement(best.blocks, {one.name: best.at[home[one.name]] for one in wanted if one.nbytes})
+    return Placement(best.blocks, {one.name: best.at[home[one.name]] for one in wanted if one.nbytes}, tuple(wanted))
 
 
 def _by_fullest_step(wanted: Sequence[Buffer]) -> Callable[[Buffer], tuple[int, ...]]:

@@ -67,7 +67,7 @@ def test_a_wrong_model_is_seen(pocl: Device, small: Path, monkeypatch: pytest.Mo
 
 def test_the_memory_map_shows_each_value(pocl: Device, small: Path) -> None:
     plan = load(small, pocl).plan({"x": (1, 3, 8, 8)})
-    assert len(model_views.memory_map(plan).axes[0].patches) == len(plan.placement.at)
+    assert len(model_views.memory_map(plan).axes[0].patches) == len(plan.placement.at) > 2
 
 
 def test_lengths_by_name_and_by_default() -> None:
