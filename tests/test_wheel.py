@@ -58,6 +58,9 @@ def test_kernels_notebooks_and_experiments_travel_along(wheel: Path) -> None:
         files = tracked(f"{folder}/*")
         assert files != ()
         assert {f"rx580lab/{place}/{path.relative_to(folder).as_posix()}" for path in files} <= names
+    data = {path.as_posix() for path in tracked("rx580lab/models/data/*")}
+    assert len(data) == 3
+    assert data <= names
     assert "rx580lab/py.typed" in names
     assert [name for name in names if name.startswith(("tests/", "reports/"))] == []
 

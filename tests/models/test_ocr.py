@@ -62,6 +62,24 @@ def test_text_on_its_head_is_turned_back(reader: ocr.Reader) -> None:
     assert not {line.text for line in as_it_is} & set(DRAWN)
 
 
+def test_text_from_top_to_bottom_is_read(reader: ocr.Reader) -> None:
+    upright = np.ascontiguousarray(np.rot90(drawn("gfx803")[:, :300], -1))
+    assert [line.text for line in reader.read(upright)] == ["gfx803"]
+
+
+def test_the_models_see_blue_first() -> None:
+    seen: list[NDArray[np.float32]] = []
+
+    def detect(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        seen.append(image)
+        return np.zeros((1, 1, *image.shape[2:]), np.float32)
+
+    red = np.zeros((736, 736, 3), np.uint8)
+    red[..., 0] = 255
+    assert ocr.Reader(detect, detect, []).read(red) == []
+    assert seen[0][0, :, 0, 0].tolist() == [-1.0, -1.0, 1.0]
+
+
 def test_photographed_text_is_read(reader: ocr.Reader) -> None:
     assert [line.text for line in reader.read(skimage.data.page())] == PAGE
 
