@@ -87,7 +87,8 @@ def _length(dim: Any) -> int | str | None:
     kind = dim.WhichOneof("value")
     if kind == "dim_value":
         return int(dim.dim_value) if dim.dim_value >= 0 else None
-    return str(dim.dim_param) or None if kind == "dim_param" else None
+    # PaddlePaddle's exporter writes "?" for every length that it does not know.
+    return str(dim.dim_param).strip("?") or None if kind == "dim_param" else None
 
 
 def _opsets(where: str, imports: Sequence[Any]) -> dict[str, int]:

@@ -70,3 +70,11 @@ def test_a_model_that_cannot_fit_says_so_with_figures(tmp_path: Path) -> None:
     device = rx.open_device("pocl", limits=rx.Limits(memory_bytes=100_000))
     with pytest.raises(LimitExceeded, match=r"within 100,000 bytes of device memory, got one that needs [\d,]+"):
         rx.load(_classifier(tmp_path), device).run({"x": np.zeros((1, 3, 128, 128), np.float32)})
+
+
+def test_a_question_mark_is_no_name_of_a_length(tmp_path: Path, pocl: rx.Device) -> None:
+    infos = {"x": (np.float32, ["?", "?"])}, {"y": (np.float32, ["?", "?"])}
+    model = rx.load(write(tmp_path / "any.onnx", [node("Relu", ["x"], ["y"])], *infos), pocl)
+    assert model.inputs["x"].shape == (None, None)
+    x = np.array([[-1, 2, 3]], np.float32)
+    np.testing.assert_array_equal(model.run({"x": x})["y"], [[0, 2, 3]])
