@@ -69,12 +69,12 @@ def make_mutant(model: onnx.ModelProto, seed: int, index: int) -> Mutant:
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     faults: list[str] = []
-    if index % 4 == 0:
+    if index % 6 == 0:
         data = bytearray(changed.SerializeToString())
         for _ in range(int(rng.integers(1, 4))):
             data = _pick(rng, BYTES)(rng, data, faults)
         return Mutant(bytes(data), tuple(faults))
-    n_faults = int(rng.integers(1, 4))
+    n_faults = 1 + int(rng.random() < 0.25)
     for _ in range(20):  # some find nothing to change
         if len(faults) < n_faults and _nodes(changed):
             _pick(rng, FIELDS)(rng, changed, faults)
@@ -139,6 +139,11 @@ def _names(model: onnx.ModelProto) -> list[str]:
     return [name for node in _nodes(model) for name in (*node.input, *node.output)] or [""]
 
 
+def _whole(rng: Random, old: int) -> int:
+    """A number near the old one, or one at the ends of its type."""
+    return old + int(rng.integers(-2, 3)) if rng.random() < 0.6 else int(_pick(rng, WHOLE))
+
+
 def _scalar(rng: Random, field: Any, old: Any) -> Any:
     """Another value of the field's type."""
     if field.type in (field.TYPE_FLOAT, field.TYPE_DOUBLE):
@@ -149,7 +154,7 @@ def _scalar(rng: Random, field: Any, old: Any) -> Any:
         return _pick(rng, TEXTS)
     if field.type == field.TYPE_BYTES:
         return _pick(rng, (b"", old[:-1], old + b"\0", bytes(rng.bytes(len(old))), b"\xff\xfe"))
-    value = int(old) + int(rng.integers(-3, 4)) if rng.random() < 0.4 else int(_pick(rng, WHOLE))
+    value = _whole(rng, int(old))
     small = field.type == field.TYPE_INT32
     low, high = (-(2**31), 2**31 - 1) if small else (0 if field.type == field.TYPE_UINT64 else -(2**63), 2**63 - 1)
     return min(max(value, low), high)
@@ -240,10 +245,13 @@ def _attribute(rng: Random, model: onnx.ModelProto, faults: list[str]) -> None:
     elif kind == 3:
         node.attribute.add(name=one.name, type=onnx.AttributeProto.INT, i=int(_pick(rng, WHOLE)))
     else:
-        one.i = int(_pick(rng, WHOLE))
-        one.f = float(_pick(rng, REAL))
-        for list_place in range(len(one.ints)):
-            one.ints[list_place] = int(_pick(rng, WHOLE)) if rng.random() < 0.5 else one.ints[list_place]
+        if one.HasField("i"):
+            one.i = min(max(_whole(rng, one.i), -(2**63)), 2**63 - 1)
+        if one.HasField("f"):
+            one.f = float(_pick(rng, REAL))
+        if one.ints:
+            list_place = int(rng.integers(len(one.ints)))
+            one.ints[list_place] = min(max(_whole(rng, one.ints[list_place]), -(2**63)), 2**63 - 1)
     faults.append("attribute changed")
 
 
@@ -304,7 +312,8 @@ def _numbers(rng: Random, model: onnx.ModelProto, faults: list[str]) -> None:
         return
     one = _pick(rng, some)
     values = np.frombuffer(one.raw_data, "<i8").copy()
-    values[int(rng.integers(len(values)))] = int(_pick(rng, WHOLE))
+    place = int(rng.integers(len(values)))
+    values[place] = min(max(_whole(rng, int(values[place])), -(2**63)), 2**63 - 1)
     one.raw_data = values.tobytes()
     faults.append("whole numbers changed")
 
@@ -335,6 +344,6 @@ def _nest(rng: Random, model: onnx.ModelProto, faults: list[str]) -> None:
 
 Fault = Callable[[Random, onnx.ModelProto, list[str]], None]
 FIELDS: tuple[Fault, ...] = (
-    _field, _field, _field, _operator, _wire, _wire, _order, _attribute, _attribute, _version, _type, _type, _outside,
-    _numbers, _numbers, _nest,
+    _field, _field, _field, _operator, _operator, _wire, _wire, _order, _attribute, _attribute, _attribute, _version,
+    _type, _type, _outside, _numbers, _numbers, _numbers, _numbers, _nest,
 )  # fmt: skip

@@ -22,6 +22,8 @@ FOLD_BYTES = 64 << 20
 # The most that all folded results of a graph may take together, beyond twice its constants; what is more runs on the
 # device. A file of a few nodes must not keep the host busy.
 FOLD_BYTES_IN_ALL = 256 << 20
+# A larger result fits no device; below that, the device's memory decides.
+LARGEST_RESULT_BYTES = 1 << 40
 # Nodes that composite operators may become, beside those of the graph.
 MOST_STEPS = 200_000
 # What an operator's own numpy code raises on data that contradicts itself.
@@ -97,6 +99,9 @@ def _known(graph: Graph, node: Node, handler: Handler, given: Values, budget: _B
         if made != [node]:
             return made
     found = handler.infer(node, given)
+    largest = max((one.nbytes for one in found), default=0)
+    if largest > LARGEST_RESULT_BYTES:
+        raise fault(node, f"expected a result of at most {LARGEST_RESULT_BYTES:,} bytes, got {largest:,}")
     if all(value.data is not None for value in found):
         results: list[Any] = [value.data for value in found]
     elif handler.evaluate is not None and _foldable(given, found, budget):
