@@ -28,6 +28,7 @@ from rx580lab.ops.gemm import PackedB, gemm, pack_b
 from rx580lab.ops.gemm_i8_i8 import gemm_i8_i8
 from rx580lab.ops.gemv import gemv
 from rx580lab.ops.layernorm import layernorm
+from rx580lab.ops.lstm import lstm
 from rx580lab.ops.pad import pad
 from rx580lab.ops.plan import Constraint, Cost, OpSpec, Plan, Template
 from rx580lab.ops.pool import pool
@@ -79,6 +80,7 @@ NAMES = (
     "quantize",
     "dequantize",
     "dynamic_quantize",
+    "lstm",
 )
 
 __all__ = [
@@ -109,6 +111,7 @@ __all__ = [
     "gemm_i8_i8",
     "gemv",
     "layernorm",
+    "lstm",
     "pack_b",
     "pad",
     "pool",

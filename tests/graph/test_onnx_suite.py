@@ -18,6 +18,8 @@ from tests.graph.onnx_backend import checks, stored
 
 HERE = Path(__file__).parent
 CASES = tuple((HERE / "onnx_subset.txt").read_text(encoding="utf-8").split())
+# Of the quantized and recurrent operators, those of the same element types.
+QUANTIZED = tuple((HERE / "onnx_quantized.txt").read_text(encoding="utf-8").split())
 NETS = (
     "test_bvlc_alexnet",
     "test_densenet121",
@@ -51,6 +53,8 @@ def suite(pocl: rx.Device, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def test_the_gate_is_503_cases_and_9_nets() -> None:
     assert len(CASES) == len(set(CASES)) == 503
     assert len(NETS) == 9
+    assert len(QUANTIZED) == len(set(QUANTIZED)) == 23
+    assert not set(QUANTIZED) & set(CASES)
 
 
 def test_the_cases_are_all_those_that_the_rule_allows() -> None:
@@ -82,6 +86,6 @@ def _is_plain(graph: onnx.GraphProto) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", [*NETS, *CASES])
+@pytest.mark.parametrize("name", [*NETS, *CASES, *QUANTIZED])
 def test_case(name: str, suite: Mapping[str, Callable[[], None]]) -> None:
     suite[name]()

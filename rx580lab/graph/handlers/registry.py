@@ -22,6 +22,7 @@ __all__ = ["GROUPS", "Handler", "Values", "fault", "find", "handlers", "lookup"]
 GROUPS = (
     "matrix", "elementwise", "activation", "comparison", "variadic", "cast", "reduction", "shape", "constant",
     "movement", "indexing", "control", "window", "pool", "normalize", "resize", "fused", "quantize", "integer",
+    "recurrent",
 )  # fmt: skip
 
 Values: TypeAlias = Sequence[Value | None]
