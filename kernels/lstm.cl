@@ -30,23 +30,24 @@ __kernel void lstm_plain(LSTM_ARGUMENTS) {
     low = v < low ? v : low;
     high = v > high ? v : high;
   }
-  const state_bytes bytes = lstm_range(low, high);
+  const float scale = lstm_scale(low, high);
+  const int middle = lstm_zero(low, scale);
   const uint at = d * n_scales, apart = n_scales > 1 ? H : 0, own = n_scales > 1 ? j : 0;
-  int zeros[4];
-  for (uint g = 0; g < 4; ++g) {
-    zeros[g] = QUANTIZE_VALUE(r_zero[at + g * apart + own], flip);
-  }
+  const int zero0 = QUANTIZE_VALUE(r_zero[at + own], flip);
+  const int zero1 = QUANTIZE_VALUE(r_zero[at + apart + own], flip);
+  const int zero2 = QUANTIZE_VALUE(r_zero[at + 2 * apart + own], flip);
+  const int zero3 = QUANTIZE_VALUE(r_zero[at + 3 * apart + own], flip);
   for (uint k = 0; k < H; ++k, from += 4 * H) {
-    const int v = (int)quantized(state[k], bytes.scale, bytes.zero, 0) - bytes.zero;
-    sum0 = mad24(v, QUANTIZE_VALUE(from[0], flip) - zeros[0], sum0);
-    sum1 = mad24(v, QUANTIZE_VALUE(from[H], flip) - zeros[1], sum1);
-    sum2 = mad24(v, QUANTIZE_VALUE(from[2 * H], flip) - zeros[2], sum2);
-    sum3 = mad24(v, QUANTIZE_VALUE(from[3 * H], flip) - zeros[3], sum3);
+    const int v = (int)quantized(state[k], scale, middle, 0) - middle;
+    sum0 = mad24(v, QUANTIZE_VALUE(from[0], flip) - zero0, sum0);
+    sum1 = mad24(v, QUANTIZE_VALUE(from[H], flip) - zero1, sum1);
+    sum2 = mad24(v, QUANTIZE_VALUE(from[2 * H], flip) - zero2, sum2);
+    sum3 = mad24(v, QUANTIZE_VALUE(from[3 * H], flip) - zero3, sum3);
   }
-  const float4 sums = (float4)((float)sum0 * (bytes.scale * r_scale[at + own]),
-                               (float)sum1 * (bytes.scale * r_scale[at + apart + own]),
-                               (float)sum2 * (bytes.scale * r_scale[at + 2 * apart + own]),
-                               (float)sum3 * (bytes.scale * r_scale[at + 3 * apart + own]));
+  const float4 sums = (float4)((float)sum0 * (scale * r_scale[at + own]),
+                               (float)sum1 * (scale * r_scale[at + apart + own]),
+                               (float)sum2 * (scale * r_scale[at + 2 * apart + own]),
+                               (float)sum3 * (scale * r_scale[at + 3 * apart + own]));
 #else
   for (uint k = 0; k < H; ++k, from += 4 * H) {
     const float v = state[k];

@@ -60,7 +60,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void lstm_cpu(LSTM_ARGUM
     low = all[from] < low ? all[from] : low;
     high = all[from] > high ? all[from] : high;
   }
-  const state_bytes bytes = lstm_range(low, high);
+  const float scale = lstm_scale(low, high);
+  const int middle = lstm_zero(low, scale);
   const uint at = d * n_scales;
   int zeros[4][TILE];
   for (uint g = 0; g < 4; ++g) {
@@ -68,7 +69,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void lstm_cpu(LSTM_ARGUM
       zeros[g][j] = QUANTIZE_VALUE(r_zero[at + (n_scales > 1 ? g * H + first + j : 0)], flip);
     }
   }
-#define STATE(k) ((int)quantized(state[k], bytes.scale, bytes.zero, 0) - bytes.zero)
+#define STATE(k) ((int)quantized(state[k], scale, middle, 0) - middle)
 #else
 #define STATE(k) state[k]
 #endif
@@ -102,7 +103,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void lstm_cpu(LSTM_ARGUM
     float parts[4];
     for (uint g = 0; g < 4; ++g) {
 #if BYTES
-      parts[g] = (float)sums[g][j] * (bytes.scale * r_scale[at + (n_scales > 1 ? g * H + unit : 0)]);
+      parts[g] = (float)sums[g][j] * (scale * r_scale[at + (n_scales > 1 ? g * H + unit : 0)]);
 #else
       parts[g] = sums[g][j];
 #endif

@@ -32,18 +32,14 @@ typedef float sum_type;
       const uint switches, const uint n_scales, const int flip, const float clip
 
 // The state of a direction as bytes: their scale and zero point, as DynamicQuantizeLinear has them.
-typedef struct {
-  float scale;
-  int zero;
-} state_bytes;
+static inline __attribute__((always_inline)) float lstm_scale(const float low, const float high) {
+  return (high == low ? 1.0f : high - low) / 255.0f;
+}
 
-static inline __attribute__((always_inline)) state_bytes lstm_range(const float low, const float high) {
-  state_bytes made;
-  made.scale = (high == low ? 1.0f : high - low) / 255.0f;
-  const float middle = -low / made.scale;
+static inline __attribute__((always_inline)) int lstm_zero(const float low, const float scale) {
+  const float middle = -low / scale;
   const float inside = middle > 255.0f ? 255.0f : middle;
-  made.zero = (int)((inside + QUANTIZE_ROUND) - QUANTIZE_ROUND);
-  return made;
+  return (int)((inside + QUANTIZE_ROUND) - QUANTIZE_ROUND);
 }
 
 // One unit's step from the four sums over the state; returns h and writes c.

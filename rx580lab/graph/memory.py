@@ -128,7 +128,7 @@ def _roots(graph: Graph, spans: Mapping[str, tuple[int, int]]) -> dict[str, str]
 def _overwritten(graph: Graph, node: Node, memory: Callable[[str], str]) -> str:
     """The memory of an input that this node's output could take over, if nobody reads it later; "" for none."""
     handler = find(node)
-    if handler.alias or len([name for name in node.outputs if name]) != 1:
+    if handler.alias or not node.outputs[0] or len([name for name in node.outputs if name]) != 1:
         return ""
     out = graph.values[node.outputs[0]]
     for place in handler.in_place:

@@ -121,7 +121,7 @@ def plan(
     chosen, merged = choose(device, SPEC, shape, template, params)
     if math.prod(state) == 0:
         return Plan("lstm", chosen.name, merged, (), outs[0], more=outs[1:])
-    nothing = device.zeros(math.prod(state), np.float32).reshape(state)
+    nothing = device.upload(np.zeros(state, np.float32))
     began = [nothing if one is None else one for one in starts]
     spare = device.empty(state, np.float32)
     tables = [nothing if one is None else one for one in (*optional, scales, zeros)]

@@ -241,3 +241,15 @@ def test_other_quantized_types_are_refused_by_name(tmp_path: Path, kind: int) ->
     message = rf"node 'QuantizeLinear_0' \(QuantizeLinear\).*int8 or uint8, got TensorProto's type {kind}"
     with pytest.raises(ModelError, match=message):
         rx.load(path).run({"x": np.zeros(4, np.float32)})
+
+
+def test_a_network_quantized_as_it_runs(tmp_path: Path, pocl: rx.Device) -> None:
+    tools, rng = import_module("onnxruntime.quantization"), np.random.default_rng(8)
+    source, path = _network(tmp_path / "floats.onnx", rng), tmp_path / "bytes.onnx"
+    tools.quantize_dynamic(str(source), str(path), weight_type=tools.QuantType.QUInt8)
+    x = rng.standard_normal((5, 3, 16, 16)).astype(np.float32)
+    model = rx.load(path, pocl)
+    got, expected = model.run({"x": x})["y"], unfused_outputs(path, {"x": x})[0]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=0.02 * np.abs(expected).max())
+    ops = launched(model, x=x)
+    assert (ops.count("dynamic_quantize"), ops.count("conv_i8_i8"), ops.count("gemm_i8_i8")) == (4, 3, 1)
