@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
 
 from rx580lab import models, reference
 from rx580lab.device import Array, Device
@@ -38,6 +39,8 @@ AnyArray = npt.NDArray[Any]
 ORACLE = "ONNX Runtime without graph optimisations: each operator as it stands in the file"
 # Of a model's largest output value: what fp32 sums in another order may differ by over a hundred layers.
 TOLERANCE = 1e-4
+# Lines of text need so many pixels each way to be lines.
+SMALLEST_PAGE = 24
 # Peers that run whole models.
 RIVALS: Mapping[str, Callable[[Device, Path, Mapping[str, AnyArray], Mapping[str, AnyArray]], Entrant]] = {
     "onnxruntime": onnxruntime.model,
@@ -85,11 +88,16 @@ def parse_lengths(text: str, inputs: Mapping[str, TensorInfo]) -> dict[str, tupl
 def example_inputs(
     inputs: Mapping[str, TensorInfo], lengths: Mapping[str, tuple[int, ...]], seed: int
 ) -> dict[str, AnyArray]:
-    """Arrays by chance: normal values, whole numbers from 1 to 99, masks of ones."""
+    """Arrays of the kind that models are made for: pages of text for pictures (N, 1 or 3, height, width) from 24 x 24
+    on, of -1 to 1; else normal values, whole numbers from 1 to 99, masks of ones.
+    """
     rng = np.random.default_rng(seed)
 
     def one(info: TensorInfo) -> AnyArray:
         shape = lengths[info.name]
+        if info.dtype.kind == "f" and len(shape) == 4 and shape[1] in (1, 3) and min(shape[2:]) >= SMALLEST_PAGE:
+            pages = [page_of_text(shape[2], shape[3], rng) for _ in range(shape[0])]
+            return np.ascontiguousarray(np.broadcast_to(np.stack(pages)[:, None], shape), info.dtype)
         if info.dtype.kind == "f":
             return np.asarray(rng.standard_normal(shape), info.dtype)
         if "mask" in info.name or info.dtype.kind == "b":
@@ -97,6 +105,21 @@ def example_inputs(
         return np.asarray(rng.integers(1, 100, shape), info.dtype)
 
     return {name: one(info) for name, info in inputs.items()}
+
+
+def page_of_text(height: int, width: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """A page (height, width) of words by chance, dark on light, from -1 to 1.
+
+    Noise would leave a detector or a classifier without anything to see, and its output at values where fp32 says
+    little.
+    """
+    page = Image.new("L", (width, height), 245)
+    pen, size = ImageDraw.Draw(page), max(12, min(height // 2, 36))
+    font = ImageFont.load_default(size)
+    for top in range(size // 4, height, int(1.6 * size)):
+        words = ["".join(rng.choice(list("aeionrstlmd"), rng.integers(2, 9))) for _ in range(width // size + 1)]
+        pen.text((size // 2, top), " ".join(words), fill=20, font=font)
+    return np.asarray(page, np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def bench_model(

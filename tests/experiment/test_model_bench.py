@@ -82,6 +82,10 @@ def test_lengths_by_name_and_by_default() -> None:
 def test_inputs_by_chance_suit_what_they_are() -> None:
     found = example_inputs(INFOS, parse_lengths("x=1x3x4x4 attention_mask=1x4", INFOS), seed=0)
     assert found["x"].dtype == np.float32
+    page = example_inputs(INFOS, parse_lengths("x=2x3x40x90", INFOS), seed=0)["x"]
+    assert page.shape == (2, 3, 40, 90)
+    assert (page.min(), page.max()) == (pytest.approx(-0.84, abs=0.1), pytest.approx(0.92, abs=0.01))
+    assert 0.03 < (page < 0).mean() < 0.5, "some of it is ink"
     assert (found["attention_mask"] == 1).all()
     assert found["ids"].min() >= 1
 
