@@ -1,7 +1,7 @@
 // attention for processors with vector registers and caches: a work-item takes TILE_M rows of all keys, block by block.
 //
-// Shapes, mask and limit as in attention.cl. Heads that share keys lie one after another in q, so their rows are one
-// matrix (H/G * T, D): rows_per_pair rows. Work-groups of one; NDRange: (ceil(rows_per_pair / TILE_M), B*G).
+// Shapes, places, mask and limit as in attention.cl. Rows of heads that share keys lie one after another in q: they are
+// one matrix of rows_per_pair = H/G * T rows. Work-groups of one; NDRange: (ceil(rows_per_pair / TILE_M), B*G).
 //
 // For each block of TILE_N keys: scores, transposed, so that lanes are queries and the softmax never adds across lanes;
 // the running maximum and sum of each query (M. Milakov and N. Gimelshein 2018, arXiv 1805.02867; T. Dao et al. 2022,
@@ -11,6 +11,7 @@
 
 #include "micro_tile.h"
 #include "exp.h"
+#include "head_place.h"
 #include "storage.h"
 
 // Queries of a work-item; unit: rows, a multiple of 48: whole panels of NR and whole strips of six.
@@ -63,8 +64,9 @@ typedef const __global float8_u *value_vectors;
 
 // score_<count>: so many keys (depth) x a panel of queries (depth, NR) -> scores[0..count)[0..NR).
 #define SCORE(count)                                                                                                   \
-  INLINE void score_##count(const int depth, key_pointer a, const __local float8_u *panel, __local float *scores) {    \
-    const size_t row_stride = depth, k_stride = 1;                                                                     \
+  INLINE void score_##count(const int depth, key_pointer a, const size_t row_stride, const __local float8_u *panel,    \
+                            __local float *scores) {                                                                   \
+    const size_t k_stride = 1;                                                                                         \
     ROWS_##count(ZERO_SUMS) _Pragma("unroll UNROLL_K") for (int k = 0; k < depth; ++k) {                               \
       const float8 b_left = panel[2 * k], b_right = panel[2 * k + 1];                                                  \
       ROWS_##count(ADD_PRODUCTS)                                                                                       \
@@ -88,18 +90,18 @@ INLINE void value_6(const int depth, const __local float *a, value_pointer value
 }
 
 // scores (TILE_N, TILE_M) of n keys with the item's queries. The last strip of six begins early enough to be whole.
-INLINE void score_block(const int n, const int n_panels, const int D, key_pointer keys, const __local float *queries,
-                        __local float *scores) {
+INLINE void score_block(const int n, const int n_panels, const int D, key_pointer keys, const size_t key_stride,
+                        const __local float *queries, __local float *scores) {
   for (int s = 0; s < n; s += n < 6 ? 1 : 6) {
     const int first = n < 6 ? s : min(s, n - 6);
     for (int p = 0; p < n_panels; ++p) {
       const __local float8_u *panel = (const __local float8_u *)(queries + p * D * NR);
-      key_pointer a = keys + (size_t)first * D;
+      key_pointer a = keys + first * key_stride;
       __local float *to = scores + first * TILE_M + p * NR;
       if (n < 6) {
-        score_1(D, a, panel, to);
+        score_1(D, a, key_stride, panel, to);
       } else {
-        score_6(D, a, panel, to);
+        score_6(D, a, key_stride, panel, to);
       }
     }
   }
@@ -189,9 +191,10 @@ INLINE void hide(const int n, const int n_panels, const int first, const __local
   }
 }
 
-// n rows of `length` values -> n rows of `width`, zeros to the right.
-INLINE void widen(const int n, const int length, const int width, const __global stored *from, __local float *to) {
-  for (int r = 0; r < n; ++r, from += length, to += width) {
+// n rows of `length` values, `stride` apart -> n rows of `width`, zeros to the right.
+INLINE void widen(const int n, const int length, const size_t stride, const int width, const __global stored *from,
+                  __local float *to) {
+  for (int r = 0; r < n; ++r, from += stride, to += width) {
     int i = 0;
     for (; i + 8 <= length; i += 8) {
       *(__local float8_u *)(to + i) = READ8(from + i);
@@ -204,12 +207,12 @@ INLINE void widen(const int n, const int length, const int width, const __global
 
 // rows queries -> panels (D, NR) side by side, times scale, zeros beyond the last row; and all that runs along them.
 INLINE void begin(const int rows, const int n_panels, const int D, const int width, const float scale,
-                  const __global stored *q, __local float *queries, __local float *scores, __local float *sums,
-                  __local float *maxima, __local float *totals, __local float *factors) {
+                  const __global stored *q, const size_t stride, __local float *queries, __local float *scores,
+                  __local float *sums, __local float *maxima, __local float *totals, __local float *factors) {
   for (int r = 0; r < n_panels * NR; ++r) {
     __local float *to = queries + (r & -NR) * D + (r & (NR - 1));
     for (int d = 0; d < D; ++d) {
-      to[d * NR] = r < rows ? READ(q + r * D + d) * scale : 0.0f;
+      to[d * NR] = r < rows ? READ(q + r * stride + d) * scale : 0.0f;
     }
     maxima[r] = -INFINITY;
     totals[r] = 0.0f;
@@ -228,8 +231,8 @@ INLINE void begin(const int rows, const int n_panels, const int D, const int wid
 }
 
 INLINE void finish(const int rows, const int E, const int width, const __local float *totals, const __local float *sums,
-                   __global stored *out) {
-  for (int r = 0; r < rows; ++r, out += E, sums += width) {
+                   __global stored *out, const size_t stride) {
+  for (int r = 0; r < rows; ++r, out += stride, sums += width) {
     const float factor = totals[r] == 0.0f ? 0.0f : 1.0f / totals[r];
     int e = 0;
     for (; e + 8 <= E; e += 8) {
@@ -248,7 +251,8 @@ attention_cpu(const __global stored *q, const __global stored *k, const __global
               __global stored *out, __local float *queries, __local float *scores, __local float *sums,
               __local float *lanes, __local float *keys, __local float *values, const int H, const int G, const int T,
               const int S, const int D, const int E, const float scale, const int limit, const int has_mask,
-              const uint mask_b, const uint mask_h, const uint mask_t, const uint mask_s) {
+              const uint mask_b, const uint mask_h, const uint mask_t, const uint mask_s, const uint4 q_at,
+              const uint4 k_at, const uint4 v_at, const uint4 out_at) {
   // Remainders by hand: LLVM joins a quotient and its remainder by an instruction that Oclgrind does not know.
   const int pair = get_group_id(1), b = pair / G, g = pair - b * G;
   const int row0 = get_group_id(0) * TILE_M, rows = min(TILE_M, H / G * T - row0);
@@ -256,10 +260,11 @@ attention_cpu(const __global stored *q, const __global stored *k, const __global
   __local float *maxima = lanes, *totals = lanes + TILE_M, *factors = lanes + 2 * TILE_M;
   __local int *limits = (__local int *)(lanes + 3 * TILE_M);
   __local uint *row_masks = (__local uint *)(lanes + 4 * TILE_M);
-  const size_t first_row = (size_t)pair * (H / G) * T + row0;
-  k += (size_t)pair * S * D;
-  v += (size_t)pair * S * E;
-  begin(rows, n_panels, D, width, scale, q + first_row * D, queries, scores, sums, maxima, totals, factors);
+  q += PLACE_OF(q_at, b, g) + (size_t)row0 * q_at.w;
+  k += PLACE_OF(k_at, b, g);
+  v += PLACE_OF(v_at, b, g);
+  out += PLACE_OF(out_at, b, g) + (size_t)row0 * out_at.w;
+  begin(rows, n_panels, D, width, scale, q, q_at.w, queries, scores, sums, maxima, totals, factors);
   int most = 0, least = S;
   for (int r = 0; r < n_panels * NR; ++r) {
     const int head = (row0 + r) / T, t = row0 + r - head * T, h = g * (H / G) + head;
@@ -271,10 +276,10 @@ attention_cpu(const __global stored *q, const __global stored *k, const __global
   for (int first = 0; first < most; first += TILE_N) {
     const int n = min(TILE_N, most - first);
 #if HALF
-    widen(n, D, D, k + (size_t)first * D, keys);
-    score_block(n, n_panels, D, keys, queries, scores);
+    widen(n, D, k_at.w, D, k + (size_t)first * k_at.w, keys);
+    score_block(n, n_panels, D, keys, D, queries, scores);
 #else
-    score_block(n, n_panels, D, k + (size_t)first * D, queries, scores);
+    score_block(n, n_panels, D, k + (size_t)first * k_at.w, k_at.w, queries, scores);
 #endif
     if (has_mask) {
       add_mask(n, rows, n_panels, mask + (size_t)first * mask_s, mask_s, mask_h == 0 && mask_t == 0, row_masks, scores);
@@ -284,11 +289,11 @@ attention_cpu(const __global stored *q, const __global stored *k, const __global
     }
     weigh(n, n_panels, scores, maxima, totals, factors);
 #if COPY_V
-    widen(n, E, width, v + (size_t)first * E, values);
+    widen(n, E, v_at.w, width, v + (size_t)first * v_at.w, values);
     value_block(n, rows, width, values, width, scores, factors, sums);
 #else
-    value_block(n, rows, width, v + (size_t)first * E, E, scores, factors, sums);
+    value_block(n, rows, width, v + (size_t)first * v_at.w, v_at.w, scores, factors, sums);
 #endif
   }
-  finish(rows, E, width, totals, sums, out + first_row * E);
+  finish(rows, E, width, totals, sums, out, out_at.w);
 }

@@ -1,6 +1,6 @@
 // attention for wavefronts: a work-group of WG_X x WG_Y items takes TILE_M rows of all keys, TILE_N at a time.
 //
-// Shapes, mask and limit as in attention.cl, rows that share keys as in attention_cpu.cl. NDRange: (WG_X,
+// Shapes, places, mask and limit as in attention.cl, rows that share keys as in attention_cpu.cl. NDRange: (WG_X,
 // ceil(rows_per_pair / TILE_M) * WG_Y, B*G). For each tile of keys: scores on a register tile of 4x4 per item from
 // chunks of queries and keys in LDS; the running maximum and sum of each row, shared by its WG_X items through LDS;
 // then the weights, through LDS too, times chunks of values, on 4 x PER_ITEM_E sums per item. No T x S buffer.
@@ -10,6 +10,7 @@
 // group, leaves two groups a CU, so the 115 VGPRs that clang 18 takes for gfx803 cost no wave (not run on a card).
 
 #include "exp.h"
+#include "head_place.h"
 #include "lanes.h"
 #include "mac.h"
 #include "storage.h"
@@ -97,7 +98,8 @@ __kernel __attribute__((reqd_work_group_size(WG_X, WG_Y, 1))) void
 attention_gpu(const __global stored *q, const __global stored *k, const __global stored *v, const __global stored *mask,
               __global stored *out, const int H, const int G, const int T, const int S, const int D, const int E,
               const float scale, const int limit, const int has_mask, const uint mask_b, const uint mask_h,
-              const uint mask_t, const uint mask_s) {
+              const uint mask_t, const uint mask_s, const uint4 q_at, const uint4 k_at, const uint4 v_at,
+              const uint4 out_at) {
   __local float4 weights[TILE_N * PITCH_P]; // [key][row]
   __local float4 shared[SHARED];            // queries [d][row] and keys [d][key], or values [key][column]
   __local float4 *tile_q = shared, *tile_k = shared + TILE_K * PITCH_Q;
@@ -105,10 +107,10 @@ attention_gpu(const __global stored *q, const __global stored *k, const __global
   // Remainders by hand: LLVM joins a quotient and its remainder by an instruction that Oclgrind does not know.
   const int pair = get_group_id(2), b = pair / G, g = pair - b * G;
   const int row0 = get_group_id(1) * TILE_M, rows = min(TILE_M, H / G * T - row0);
-  const size_t first_row = (size_t)pair * (H / G) * T + row0;
-  q += first_row * D;
-  k += (size_t)pair * S * D;
-  v += (size_t)pair * S * E;
+  q += PLACE_OF(q_at, b, g) + (size_t)row0 * q_at.w;
+  k += PLACE_OF(k_at, b, g);
+  v += PLACE_OF(v_at, b, g);
+  out += PLACE_OF(out_at, b, g) + (size_t)row0 * out_at.w;
   // Of this item's four rows: the last key each sees, and where its part of the mask begins.
   int4 last = (int4)(0);
   uint4 row_mask = (uint4)(0);
@@ -123,21 +125,22 @@ attention_gpu(const __global stored *q, const __global stored *k, const __global
   const int end_head = (row0 + rows - 1) / T;
   const int most_t = row0 / T == end_head ? row0 + rows - 1 - end_head * T : T - 1;
   const int end = min((long)S, (long)limit + most_t + 1);
-  const int own_row = item / 4 * D, step = ITEMS / 4 * D;
+  const int own_q = item / 4 * q_at.w, step_q = ITEMS / 4 * q_at.w;
+  const int own_k = item / 4 * k_at.w, step_k = ITEMS / 4 * k_at.w;
   const int column = (item & (WIDTH_V - 1)) * 4, own_key = item / WIDTH_V;
-  const int own_v = own_key * E, step_v = ITEMS / WIDTH_V * E;
+  const int own_v = own_key * v_at.w, step_v = ITEMS / WIDTH_V * v_at.w;
   float4 sums[4][PER_ITEM_E / 4];
 #pragma unroll
   for (int j = 0; j < PER_ITEM_E / 4; ++j) {
     sums[0][j] = sums[1][j] = sums[2][j] = sums[3][j] = (float4)(0.0f);
   }
   float4 maxima = (float4)(-INFINITY), totals = (float4)(0.0f);
-  for (int first = 0; first < end; first += TILE_N, k += (size_t)TILE_N * D) {
+  for (int first = 0; first < end; first += TILE_N, k += (size_t)TILE_N * k_at.w) {
     float4 s0 = (float4)(0.0f), s1 = s0, s2 = s0, s3 = s0;
     for (int at = 0; at < D; at += TILE_K) {
       barrier(CLK_LOCAL_MEM_FENCE); // everyone has finished with the last chunk
-      KEEP_CHUNK(TILE_M, q, own_row, step, rows, tile_q, PITCH_Q)
-      KEEP_CHUNK(TILE_N, k, own_row, step, end - first, tile_k, PITCH_K)
+      KEEP_CHUNK(TILE_M, q, own_q, step_q, rows, tile_q, PITCH_Q)
+      KEEP_CHUNK(TILE_N, k, own_k, step_k, end - first, tile_k, PITCH_K)
       barrier(CLK_LOCAL_MEM_FENCE); // the chunk is complete
 #pragma unroll
       for (int d = 0; d < TILE_K; ++d) {
@@ -181,7 +184,7 @@ attention_gpu(const __global stored *q, const __global stored *k, const __global
   to[i + 12 * PITCH_P] = s##i.w;
     __local float *to = (__local float *)(weights + x * 4 * PITCH_P + y);
     EACH_ROW(KEEP_WEIGHTS)
-    for (int key = 0; key < TILE_N; key += TILE_V, v += (size_t)TILE_V * E) {
+    for (int key = 0; key < TILE_N; key += TILE_V, v += (size_t)TILE_V * v_at.w) {
       barrier(CLK_LOCAL_MEM_FENCE); // everyone has finished with the last chunk, and the weights are there
 #pragma unroll
       for (int l = 0; l < TILE_V * WIDTH_V / ITEMS; ++l) {
@@ -208,7 +211,7 @@ attention_gpu(const __global stored *q, const __global stored *k, const __global
   const float4 factors = total == (float4)(0.0f) ? (float4)(0.0f) : 1.0f / total;
 #define STORE_ROW(i, lane)                                                                                             \
   if (y * 4 + i < rows) {                                                                                              \
-    __global stored *to = out + (first_row + y * 4 + i) * E;                                                           \
+    __global stored *to = out + (size_t)(y * 4 + i) * out_at.w;                                                        \
     _Pragma("unroll") for (int j = 0; j < PER_ITEM_E / 4; ++j) {                                                       \
       const int at = (j * WG_X + x) * 4;                                                                               \
       const float4 values = sums[i][j] * factors.lane;                                                                 \

@@ -12,6 +12,8 @@ __all__ = ["refusal", "unfused"]
 
 def refusal(_device: Device, shape: Shape) -> str | None:
     """Why the chain cannot run, or None: it has no place for a mask, nor for rows that see nothing."""
+    if shape["in_rows"]:
+        return "takes heads that lie one after another"
     if shape["itemsize"] != 4:
         return "takes fp32 only: its scores would be rounded to fp16"
     if shape["mask"] or shape["past"] < shape["S"]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rx580lab.compile import Launch, LocalBytes, load_kernel
 from rx580lab.device import Array, Device
 from rx580lab.errors import InputError, ShapeError
+from rx580lab.ops._attention_heads import HeadsInRows, places, shape_in_rows
 from rx580lab.ops._attention_templates import FEW_ROWS, NR, TEMPLATES, fits, lds_floats
 from rx580lab.ops._attention_unfused import unfused
 from rx580lab.ops.plan import (
@@ -29,7 +30,7 @@ from rx580lab.ops.plan import (
 )
 from rx580lab.ops.sizing import ceil_div, checked_count, plain_sizes, turn_limit
 
-__all__ = ["MAX_HEAD", "SPEC", "attention", "plan"]
+__all__ = ["MAX_HEAD", "SPEC", "HeadsInRows", "attention", "plan"]
 
 # The longest head that the kernels' register and local-memory tiles are made for; unit: values.
 MAX_HEAD = 256
@@ -48,6 +49,7 @@ def attention(
     scale: float | None = None,
     causal: bool = False,
     past: int = 0,
+    heads: HeadsInRows | None = None,
     out: Array | None = None,
     template: str | None = None,
     params: Params | None = None,
@@ -59,11 +61,20 @@ def attention(
     1 / sqrt(D) unless given. With ``causal`` row t sees the keys s <= past + t only, where ``past`` keys come before
     the first query, as in decoding (ONNX: past_sequence_length).
 
+    With ``heads`` the heads lie side by side in rows: q (B,T,...), k and v (B,S,...) -> (B,T,H*D), with G = H, E = D.
+
     A row that sees no key, or only masks of -infinity, gives zeros. Values must be finite: a masked one is multiplied
     by 0, unless ``causal`` hides it. numpy in gives numpy out; an Array in gives an Array out. Raises DtypeError,
     ShapeError, and InputError for a scale that is not finite or a negative ``past``.
     """
-    keywords: dict[str, Any] = {"scale": scale, "causal": causal, "past": past, "template": template, "params": params}
+    keywords: dict[str, Any] = {
+        "scale": scale,
+        "causal": causal,
+        "past": past,
+        "heads": heads,
+        "template": template,
+        "params": params,
+    }
     return given_back(plan(device, q, k, v, mask, **keywords, out=out), q, k, v, mask)
 
 
@@ -77,6 +88,7 @@ def plan(
     scale: float | None = None,
     causal: bool = False,
     past: int = 0,
+    heads: HeadsInRows | None = None,
     out: Array | None = None,
     template: str | None = None,
     params: Params | None = None,
@@ -86,11 +98,11 @@ def plan(
     keys = as_array(device, "attention", "k", k, queries.dtype)
     values = as_array(device, "attention", "v", v, queries.dtype)
     added = optional_array(device, "attention", "mask", mask, queries.dtype)
-    shape = _shape(queries, keys, values, added, causal=causal, past=past)
+    shape = _shape(queries, keys, values, added, causal=causal, past=past, heads=heads)
     factor = 1 / math.sqrt(max(shape["D"], 1)) if scale is None else float(scale)
     if not math.isfinite(factor):
         raise InputError("attention", f"expected a finite scale, got {scale}")
-    target = output(device, "attention", out, (*queries.shape[:3], values.shape[3]), queries.dtype)
+    target = output(device, "attention", out, _out_shape(shape), queries.dtype)
     apart("attention", target, q=queries, k=keys, v=values, mask=added)
     chosen, merged = choose(device, SPEC, shape, template or _for_shape(device, shape), params)
     merged = fits(device, chosen, shape, merged, params)
@@ -103,7 +115,12 @@ def plan(
         one if one is not None and one.size else device.constant(np.zeros(1, target.dtype))
         for one in (queries, keys, values, added)
     ]
-    scalars = (np.float32(factor), np.int32(limit), *_strides(added))
+    scalars = (
+        np.float32(factor),
+        np.int32(limit),
+        *_strides(added),
+        *places(shape, queries, keys, values, heads),
+    )
     launch, workspace = _launch(device, chosen, merged, (*arrays, target), shape, scalars)
     return Plan("attention", chosen.name, merged, (launch,), target, workspace)
 
@@ -117,18 +134,11 @@ def _shape(
     scale: float | None = None,
     causal: bool = False,
     past: int = 0,
+    heads: HeadsInRows | None = None,
 ) -> dict[str, int]:
     del scale  # no length
-    for name, one, letters in (("q", q, "(B, H, T, D)"), ("k", k, "(B, G, S, D)"), ("v", v, "(B, G, S, E)")):
-        if one.ndim != 4:
-            raise ShapeError("attention", f"expected {name} of shape {letters}, got {one.shape}")
-    (b, h, t, d), (g, s), e = q.shape, k.shape[1:3], v.shape[3]
-    if k.shape != (b, g, s, d) or v.shape != (b, g, s, e):
-        raise ShapeError(
-            "attention", f"expected k (B, G, S, D) and v (B, G, S, E) to fit q {q.shape}, got {k.shape} and {v.shape}"
-        )
-    if g == 0 or h % g:
-        raise ShapeError("attention", f"expected heads of k and v that divide those of q, got {g} and {h}")
+    letters = _letters(q, k, v) if heads is None else shape_in_rows(q, k, v, heads)
+    (b, h, t, s), (d, e) = (letters[letter] for letter in "BHTS"), (letters[letter] for letter in "DE")
     if max(d, e) > MAX_HEAD:
         raise ShapeError("attention", f"expected heads of at most {MAX_HEAD} values, got {d} and {e}")
     if past < 0:
@@ -140,10 +150,29 @@ def _shape(
     for one in (q, k, v, *(() if mask is None else (mask,))):
         checked_count("attention", math.prod(one.shape))
     checked_count("attention", max(s, past) + t)
-    shape = {"B": b, "H": h, "G": g, "T": t, "S": s, "D": d, "E": e}
     itemsize = np.dtype(q.dtype).itemsize
     n_mask = 0 if mask is None else math.prod(mask.shape)
-    return {**shape, "itemsize": itemsize, "mask": n_mask, "past": past if causal else s}
+    in_rows = int(heads is not None)
+    return {**letters, "itemsize": itemsize, "mask": n_mask, "past": past if causal else s, "in_rows": in_rows}
+
+
+def _letters(q: Values, k: Values, v: Values) -> dict[str, int]:
+    for name, one, letters in (("q", q, "(B, H, T, D)"), ("k", k, "(B, G, S, D)"), ("v", v, "(B, G, S, E)")):
+        if one.ndim != 4:
+            raise ShapeError("attention", f"expected {name} of shape {letters}, got {one.shape}")
+    (b, h, t, d), (g, s), e = q.shape, k.shape[1:3], v.shape[3]
+    if k.shape != (b, g, s, d) or v.shape != (b, g, s, e):
+        raise ShapeError(
+            "attention", f"expected k (B, G, S, D) and v (B, G, S, E) to fit q {q.shape}, got {k.shape} and {v.shape}"
+        )
+    if g == 0 or h % g:
+        raise ShapeError("attention", f"expected heads of k and v that divide those of q, got {g} and {h}")
+    return {"B": b, "H": h, "G": g, "T": t, "S": s, "D": d, "E": e}
+
+
+def _out_shape(shape: Shape) -> tuple[int, ...]:
+    b, h, t, e = (shape[letter] for letter in "BHTE")
+    return (b, t, h * e) if shape["in_rows"] else (b, h, t, e)
 
 
 def _for_shape(device: Device, shape: Shape) -> str | None:
