@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,6 +117,7 @@ class Graph:
     outputs: tuple[str, ...]
     values: dict[str, Value]
     _serial: Any = field(default_factory=itertools.count, repr=False)
+    _derived: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def data(self, name: str) -> npt.NDArray[Any] | None:
         """The data of a value that is known on the host, or None."""
@@ -136,6 +137,17 @@ class Graph:
         held = np.asarray(data)
         self.values[name] = Value.of(held if held.ndim == 0 else np.ascontiguousarray(held))
         return name
+
+    def derived(self, sources: Sequence[str], form: str, make: Callable[..., npt.NDArray[Any]]) -> str:
+        """A new constant that ``make`` makes of the data of constants; its name.
+
+        The data are made once for a graph and all its copies, so that they are uploaded once for all plans.
+        """
+        data = [self.values[name].data for name in sources]
+        key = (form, *map(id, data))
+        if key not in self._derived:
+            self._derived[key] = (data, np.ascontiguousarray(make(*data)))  # holds on to data: their ids stay their own
+        return self.constant(self._derived[key][1], f"{sources[0]}/{form}")
 
     def producers(self) -> dict[str, Node]:
         """Value -> the node that writes it."""
@@ -170,7 +182,9 @@ class Graph:
 
     def copy(self) -> Graph:
         """Another graph of the same nodes and values, to be rewritten by itself."""
-        return Graph(self.file, list(self.nodes), self.inputs, self.outputs, dict(self.values), self._serial)
+        return Graph(
+            self.file, list(self.nodes), self.inputs, self.outputs, dict(self.values), self._serial, self._derived
+        )
 
 
 def captured(branch: Graph) -> tuple[str, ...]:

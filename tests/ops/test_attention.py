@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rx580lab.device import Device
 from rx580lab.errors import DtypeError, InputError, ShapeError
 from rx580lab.ops._attention_templates import fits
-from rx580lab.ops.attention import SPEC, attention, plan
+from rx580lab.ops.attention import SPEC, HeadsInRows, attention, plan
 from rx580lab.reference.attention import attention as oracle
 from rx580lab.selftest import suite
 from rx580lab.selftest.case import prepare
@@ -155,3 +155,31 @@ def test_cost() -> None:
     # Rows see 2, 3 and 4 keys; then all see 5.
     assert SPEC.cost({**lengths, "past": 1}).flop == 8 * 9 * 53
     assert SPEC.cost({**lengths, "past": 3}).flop == 8 * 14 * 53
+
+
+@pytest.mark.parametrize("template", ["plain", "gpu", "cpu", "cpu_few"])
+def test_heads_in_rows_are_as_heads_apart(pocl: Device, template: str) -> None:
+    """Queries, keys and values of one projection, some columns of it nobody's; masked, and fp16 as well."""
+    rng = np.random.default_rng(5)
+    for heads, t, size, dtype in ((3, 5, 16, np.float32), (2, 50, 15, np.float32), (2, 9, 20, np.float16)):
+        n = heads * size
+        rows = rng.standard_normal((2, t, 3 * n + 5)).astype(dtype)
+        mask = rng.standard_normal((2, 1, 1, t)).astype(dtype)
+        columns = (2, n + 3, 2 * n + 5)
+        inner = HeadsInRows(heads, size, columns)
+        got = attention(pocl, rows, rows, rows, mask, heads=inner, template=template)
+        apart = [np.ascontiguousarray(rows[:, :, c : c + n].reshape(2, t, heads, size).swapaxes(1, 2)) for c in columns]
+        expected = attention(pocl, *apart, mask, template=template)
+        np.testing.assert_array_equal(got, expected.swapaxes(1, 2).reshape(2, t, n))
+
+
+def test_rows_that_do_not_hold_the_heads_are_refused(pocl: Device) -> None:
+    rows = np.zeros((1, 4, 32), np.float32)
+    with pytest.raises(ShapeError, match="expected k with columns 17 to 33 of heads"):
+        attention(pocl, rows, rows, rows, heads=HeadsInRows(2, 8, (0, 17, 0)))
+    with pytest.raises(ShapeError, match=r"expected q of shape \(B, rows, columns\)"):
+        attention(pocl, rows[0], rows, rows, heads=HeadsInRows(2, 8))
+    with pytest.raises(ShapeError, match="expected k and v to fit q"):
+        attention(pocl, rows, rows, rows[:, :3], heads=HeadsInRows(2, 8))
+    with pytest.raises(InputError, match="takes heads that lie one after another"):
+        attention(pocl, rows, rows, rows, heads=HeadsInRows(2, 8), template="unfused")

@@ -7,6 +7,7 @@ from rx580lab.graph.handlers.registry import Handler, Values
 from rx580lab.graph.handlers.shape import required
 from rx580lab.graph.ir import FUSED, Node, Value
 from rx580lab.graph.lowering import Context
+from rx580lab.ops.attention import HeadsInRows
 
 __all__ = ["HANDLERS"]
 
@@ -18,10 +19,17 @@ def _activation(node: Node, ctx: Context) -> None:
 
 def _attention(node: Node, given: Values) -> list[Value]:
     q, v = required(node, given, 0), required(node, given, 2)
+    if "heads" in node.attributes:
+        return [Value(q.dtype, (*q.shape[:2], node.attribute("heads") * node.attribute("size")))]
     return [Value(q.dtype, (*q.shape[:-1], v.shape[-1]))]
 
 
 def _attention_lower(node: Node, ctx: Context) -> None:
+    if "heads" in node.attributes:
+        heads = HeadsInRows(*(node.attribute(key) for key in ("heads", "size", "columns")))
+        arrays = (*map(ctx.given, range(3)), ctx.array(3))
+        ctx.call("attention", *arrays, scale=node.attribute("scale"), heads=heads, out=ctx.out())
+        return
     q, k, v, out = (
         one if one.ndim == 4 else one.reshape(1, *one.shape) for one in (*map(ctx.given, range(3)), ctx.out())
     )

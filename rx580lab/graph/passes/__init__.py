@@ -6,6 +6,7 @@ from rx580lab.graph.ir import Graph
 from rx580lab.graph.passes import (
     fuse_activation,
     fuse_attention,
+    fuse_heads,
     fuse_integer,
     fuse_product,
     fuse_quantized,
@@ -31,7 +32,9 @@ def optimise(graph: Graph) -> Graph:
     name_activations.run(made)
     name_norms.run(made)
     fuse_attention.run(made)
+    fuse_heads.run(made)
     fuse_product.run(made)
+    fuse_heads.join_projections(made)
     fuse_activation.run(made)
     made.drop_unused()
     return made
