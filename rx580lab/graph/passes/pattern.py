@@ -136,3 +136,4 @@ def rewrite(graph: Graph, match: Callable[[Reader, Node], Match | None]) -> None
     if instead:
         kept = [instead.get(id(node), () if id(node) in taken else (node,)) for node in graph.nodes]
         graph.nodes = [node for some in kept for node in some]
+        graph.drop_unused()  # what a dead node reads would look as if others needed it
