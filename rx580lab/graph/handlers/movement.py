@@ -115,9 +115,12 @@ def _bounds(node: Node, given: Values) -> dict[str, list[int]]:
 
 
 def _cuts(node: Node, given: Values) -> tuple[slice, ...]:
-    found, cuts = _bounds(node, given), [slice(None)] * required(node, given, 0).ndim
+    """One of Python's slices for each axis; backwards, a start in front of the axis means its first element."""
+    x, found = required(node, given, 0), _bounds(node, given)
+    cuts = [slice(None)] * x.ndim
     for start, end, axis, step in zip(*(found[name] for name in ("starts", "ends", "axes", "steps")), strict=True):
-        cuts[axis] = slice(start, end, step)
+        n = x.shape[axis]
+        cuts[axis] = slice(max(start, -n) if step < 0 and n else start, end, step)
     return tuple(cuts)
 
 

@@ -49,7 +49,8 @@ def _infer(node: Node, given: Values) -> list[Value]:
     x, axes = required(node, given, 0), _axes(node, given)
     made = Value(x.dtype, _kept_shape(x, axes, _keeps(node)))
     if x.size == 0 and made.size:  # no data decide what comes of no elements
-        return [Value.of(_reduced(node, np.zeros(x.shape, x.dtype), axes))]
+        with np.errstate(all="ignore"):
+            return [Value.of(_reduced(node, np.zeros(x.shape, x.dtype), axes))]
     return [made]
 
 
