@@ -6,6 +6,7 @@
 // Errors, u = 2^-24, where a*b+c rounds once or twice, exp() within 2 and division within 2.5 units in the last place:
 //   relu, clip                     exact
 //   leaky_relu, hard_sigmoid       u |alpha x|; 2 u (|alpha x| + |beta|)
+//   hard_swish_affine              u (3 |alpha x| + 2 |beta|), beside |alpha| times hard_swish's error
 //   tanh, sigmoid                  10 u relative
 //   erf                            8 u relative
 //   elu, selu, softplus            12 u, 13 u, 14 u relative
@@ -59,6 +60,10 @@
                                                                      const float beta) {                               \
     const floats gate = hard_sigmoid_##n(x, alpha, beta);                                                              \
     return gate == (floats)(0.0f) ? (floats)(0.0f) : x * gate;                                                         \
+  }                                                                                                                    \
+  static inline __attribute__((always_inline)) floats hard_swish_affine_##n(const floats x, const float alpha,         \
+                                                                            const float beta) {                        \
+    return MAC(hard_swish_##n(x, 0x1.555556p-3f, 0.5f), (floats)(alpha), (floats)(beta));                              \
   }                                                                                                                    \
   static inline __attribute__((always_inline)) floats sigmoid_##n(const floats x) {                                    \
     const floats e = exp_negative_##n(-magnitude_##n(x));                                                              \

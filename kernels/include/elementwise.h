@@ -38,7 +38,7 @@
 
 enum function {
   NEG, ABS, EXP, LOG, SQRT, RECIPROCAL, FLOOR, CEIL, ROUND, SIGN, ERF, RELU, LEAKY_RELU, CLIP_SCALAR, HARD_SWISH,
-  HARD_SIGMOID, GELU, GELU_TANH, SILU, SIGMOID, TANH, ELU, SELU, SOFTPLUS, MISH, SOFTSIGN, THRESHOLDED_RELU,
+  HARD_SWISH_AFFINE, HARD_SIGMOID, GELU, GELU_TANH, SILU, SIGMOID, TANH, ELU, SELU, SOFTPLUS, MISH, SOFTSIGN, THRESHOLDED_RELU,
   SIN, COS, TAN, ASIN, ACOS, ATAN, SINH, COSH, ASINH, ACOSH, ATANH,
   ISNAN, ISINF, NOT, BITWISE_NOT,
   ADD, SUB, MUL, DIV, POW, MIN, MAX, MOD, FMOD, PRELU,
@@ -176,6 +176,7 @@ INLINE floats ceil_of(const floats x) {
   CASE(LEAKY_RELU, OF(leaky_relu)(a, alpha))                                                                           \
   CASE(CLIP_SCALAR, OF(clip)(a, alpha, beta))                                                                          \
   CASE(HARD_SWISH, OF(hard_swish)(a, alpha, beta))                                                                     \
+  CASE(HARD_SWISH_AFFINE, OF(hard_swish_affine)(a, alpha, beta))                                                       \
   CASE(HARD_SIGMOID, OF(hard_sigmoid)(a, alpha, beta))                                                                 \
   CASE(GELU, OF(gelu)(a))                                                                                              \
   CASE(GELU_TANH, OF(gelu_tanh)(a))                                                                                    \

@@ -49,6 +49,8 @@
 #define ACTIVATE_BY(n, v, alpha, beta) mish_##n(v)
 #elif ACTIVATION == 15
 #define ACTIVATE_BY(n, v, alpha, beta) softsign_##n(v)
+#elif ACTIVATION == 16
+#define ACTIVATE_BY(n, v, alpha, beta) hard_swish_affine_##n(v, alpha, beta)
 #endif
 
 #define ACTIVATE(v, alpha, beta) ACTIVATE_BY(1, v, alpha, beta)

@@ -68,7 +68,8 @@ FUNCTIONS = _table()
 # The enumerators of include/elementwise.h, in their order: a function's place is its code.
 ORDER = (
     "neg", "abs", "exp", "log", "sqrt", "reciprocal", "floor", "ceil", "round", "sign", "erf", "relu", "leaky_relu",
-    "clip_scalar", "hard_swish", "hard_sigmoid", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "elu", "selu",
+    "clip_scalar", "hard_swish", "hard_swish_affine", "hard_sigmoid", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh",
+    "elu", "selu",
     "softplus", "mish", "softsign", "thresholded_relu",
     "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh",
     "isnan", "isinf", "not", "bitwise_not",

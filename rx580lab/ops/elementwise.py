@@ -53,10 +53,10 @@ def elementwise(
 
     fp32, and fp16 storage with fp32 arithmetic:
         neg abs exp log sqrt reciprocal floor ceil round (half to even) sign erf relu leaky_relu clip hard_swish
-        hard_sigmoid gelu gelu_tanh silu sigmoid tanh elu selu softplus mish softsign thresholded_relu (``alpha`` and
-        ``beta`` as in ``Epilogue``; thresholded_relu's alpha is 1); sin cos tan asin acos atan sinh cosh asinh acosh
-        atanh; add sub mul div pow fmod min max (NaN comes through) prelu (x, slope); clip (x, low, high; None for no
-        bound); to bool: isnan isinf equal less less_or_equal greater greater_or_equal.
+        hard_swish_affine hard_sigmoid gelu gelu_tanh silu sigmoid tanh elu selu softplus mish softsign thresholded_relu
+        (``alpha`` and ``beta`` as in ``Epilogue``; thresholded_relu's alpha is 1); sin cos tan asin acos atan sinh cosh
+        asinh acosh atanh; add sub mul div pow fmod min max (NaN comes through) prelu (x, slope); clip (x, low, high;
+        None for no bound); to bool: isnan isinf equal less less_or_equal greater greater_or_equal.
     int32, int64, uint8, int8:
         neg abs sign relu add sub mul (all wrap) div (truncates) mod (the sign of the divisor) fmod (of the dividend)
         pow (wraps) min max clip and or xor bitwise_not, and the comparisons. A division by 0 gives 0.

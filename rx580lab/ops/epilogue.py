@@ -25,7 +25,7 @@ class Activation:
     beta: float | None = None
 
 
-# Defaults are those of the ONNX operators of these names.
+# Defaults are those of the ONNX operators of these names; hard_swish_affine is no operator.
 ACTIVATIONS: Mapping[str, Activation] = {
     "relu": Activation(1),
     "leaky_relu": Activation(2, alpha=0.01),
@@ -42,6 +42,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "softplus": Activation(13),
     "mish": Activation(14),
     "softsign": Activation(15),
+    "hard_swish_affine": Activation(16, alpha=1.0, beta=0.0),
 }
 
 
@@ -51,8 +52,8 @@ class Epilogue:
 
     ``alpha`` and ``beta`` are ONNX's, where the activation has them: the slope of ``leaky_relu``; the least and the
     largest value of ``clip``; slope and offset of ``hard_sigmoid`` and ``hard_swish``; ``elu``'s factor; ``selu``'s
-    alpha and gamma. None takes ONNX's default. InputError for an unknown activation, for a parameter that it does not
-    have, and for NaN.
+    alpha and gamma. ``hard_swish_affine`` is alpha * HardSwish + beta, HardSwish of slope 1/6 and offset 1/2. None
+    takes ONNX's default. InputError for an unknown activation, for a parameter that it does not have, and for NaN.
     """
 
     activation: str | None = None

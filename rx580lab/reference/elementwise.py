@@ -37,7 +37,7 @@ _BINARY: Mapping[str, Callable[[AnyArray, AnyArray], AnyArray]] = {
 }  # fmt: skip
 _ACTIVATIONS = {
     "relu", "leaky_relu", "clip", "hard_swish", "hard_sigmoid", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "elu",
-    "selu", "softplus", "mish", "softsign",
+    "selu", "softplus", "mish", "softsign", "hard_swish_affine",
 }  # fmt: skip
 # Functions that round once or more, in u relative to the result. OpenCL states units in the last place, 2 u each.
 _ROUNDING = {

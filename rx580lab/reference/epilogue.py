@@ -111,6 +111,15 @@ _ACTIVATIONS: Mapping[str, _Activation] = {
         alpha=1 / 6,
         beta=0.5,
     ),
+    "hard_swish_affine": _Activation(
+        lambda x, a, b: a * _gated(x, _hard_sigmoid(x, 1 / 6, 0.5)) + b,
+        lambda x, a, b: (
+            abs(a) * _ACTIVATIONS["hard_swish"].error(x, 1 / 6, 0.5)
+            + _U * (3 * np.abs(a * _ACTIVATIONS["hard_swish"].value(x, 1 / 6, 0.5)) + 2 * abs(b))
+        ),
+        lambda a, _b: 1.5 * abs(a),
+        alpha=1.0,
+    ),
     "hard_sigmoid": _Activation(_hard_sigmoid, _hard_sigmoid_error, lambda a, _b: abs(a), alpha=0.2, beta=0.5),
     "gelu": _Activation(
         lambda x, _a, _b: _gated(x, 0.5 * (1 + erf(x / math.sqrt(2)))),

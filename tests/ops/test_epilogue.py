@@ -38,6 +38,7 @@ PARAMETERS = [(name, None, None) for name in ACTIVATIONS] + [
     ("clip", 0.0, 6.0),
     ("hard_sigmoid", -0.3, 0.1),
     ("hard_swish", 0.5, 0.25),
+    ("hard_swish_affine", -0.7, 0.3),
     ("elu", 2.5, None),
     ("selu", 1.5, -2.0),
 ]
@@ -72,7 +73,7 @@ def test_bounds_over_all_of_fp32(pocl: Device, name: str, alpha: float | None, b
     assert np.isnan(got[-1])
 
 
-@pytest.mark.parametrize("name", ["gelu", "tanh", "hard_swish", "elu", "softplus"])
+@pytest.mark.parametrize("name", ["gelu", "tanh", "hard_swish", "hard_swish_affine", "elu", "softplus"])
 def test_the_bounds_refuse_a_result_that_is_a_little_off(name: str) -> None:
     x = around_zero()
     right = activated(x, name)
@@ -93,6 +94,7 @@ def test_limits_at_infinity(pocl: Device) -> None:
     x = np.array([np.inf, -np.inf], np.float32)
     limits = {
         "relu": (np.inf, 0), "leaky_relu": (np.inf, -np.inf), "clip": (np.inf, -np.inf), "hard_swish": (np.inf, 0),
+        "hard_swish_affine": (np.inf, 0),
         "hard_sigmoid": (1, 0), "gelu": (np.inf, 0), "gelu_tanh": (np.inf, 0), "silu": (np.inf, 0), "sigmoid": (1, 0),
         "tanh": (1, -1), "elu": (np.inf, -1), "selu": (np.inf, -1.7580993), "softplus": (np.inf, 0),
         "mish": (np.inf, 0), "softsign": (1, -1),

@@ -17,7 +17,7 @@ Shapes = Sequence[tuple[int, ...]]
 _OWN = (
     "neg", "abs", "exp", "log", "sqrt", "reciprocal", "floor", "ceil", "round", "sign", "erf", "relu", "leaky_relu",
     "clip", "hard_swish", "hard_sigmoid", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "elu", "selu", "softplus",
-    "mish", "softsign", "thresholded_relu",
+    "mish", "softsign", "thresholded_relu", "hard_swish_affine",
 )  # fmt: skip
 _CALLS = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh")
 _OF_FLOATS = ("add", "sub", "mul", "div", "pow", "min", "max", "fmod", "prelu")
