@@ -99,7 +99,7 @@ class Model:
 
     def specialised(self, inputs: Mapping[str, Value]) -> Graph:
         """The graph that would run for inputs of these types."""
-        return optimise(specialise(self.graph, inputs))
+        return optimise(specialise(self.graph, inputs), self.device.device_class)
 
     def _plan(self, given: Mapping[str, npt.NDArray[Any]]) -> ModelPlan:
         key = tuple((name, one.shape, one.tobytes() if name in self._deciding else None) for name, one in given.items())

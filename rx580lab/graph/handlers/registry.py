@@ -21,8 +21,8 @@ __all__ = ["GROUPS", "Handler", "Values", "fault", "find", "handlers", "lookup"]
 # Modules of this package, each with a tuple HANDLERS.
 GROUPS = (
     "matrix", "elementwise", "activation", "comparison", "variadic", "cast", "reduction", "shape", "constant",
-    "movement", "indexing", "control", "window", "pool", "normalize", "resize", "fused", "quantize", "integer",
-    "recurrent",
+    "movement", "indexing", "control", "window", "pool", "normalize", "resize", "fused", "pixel_major", "quantize",
+    "integer", "recurrent",
 )  # fmt: skip
 
 Values: TypeAlias = Sequence[Value | None]

@@ -9,7 +9,7 @@ from rx580lab.graph.ir import FUSED, Graph, Node
 
 __all__ = ["activation_of", "run"]
 
-HOSTS = ("Conv",)
+HOSTS = ("Conv", "ConvTranspose")
 
 
 # ONNX's activations of one input -> the epilogue's name, and the attributes that are its alpha and beta.
