@@ -193,6 +193,7 @@ class ModelPlan:
         self.launches = lowered.launches
         self.placement = lowered.placement
         self.arena_bytes = lowered.placement.nbytes
+        self.held_bytes = lowered.held_bytes
 
     def enqueue(self) -> list[Event]:
         """Queues all launches; nothing waits."""
