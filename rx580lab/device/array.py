@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyopencl as cl
 
-from rx580lab.errors import DtypeError, InputError, ShapeError
+from rx580lab.errors import DtypeError, InputError, LimitExceeded, ShapeError
 
 if TYPE_CHECKING:
     from rx580lab.device.core import Device
@@ -71,7 +71,10 @@ class Slot:
 
 def _region(buffer: Any, offset: int, nbytes: int) -> Any:
     parent: Any = cl.Buffer.from_int_ptr(buffer.int_ptr, retain=True)
-    return parent.get_sub_region(offset, nbytes)
+    try:
+        return parent.get_sub_region(offset, nbytes)
+    except cl.Error as error:
+        raise LimitExceeded("array", f"the driver gave no range of {nbytes:,} bytes at {offset:,}: {error}") from error
 
 
 class Array:
@@ -144,15 +147,22 @@ class Array:
             raise InputError("array", f"expected memory behind {self!r}, which is still to be chosen")
         return self.buffer
 
-    def write(self, host: npt.ArrayLike) -> Array:
-        """Copies ``host`` (same shape and dtype) into it, in queue order; returns itself."""
-        data = np.ascontiguousarray(host)
+    def write(self, host: npt.ArrayLike | Array) -> Array:
+        """Copies ``host`` (same shape and dtype) into it, in queue order; returns itself.
+
+        An Array of the same device is copied there, without waiting for it.
+        """
+        here = isinstance(host, Array) and host.device is self.device
+        data: Any = host if here else np.ascontiguousarray(host)
         if data.shape != self.shape and not (data.size == self.size == 1):
             raise ShapeError("array", f"expected shape {self.shape}, got {data.shape}")
         if data.dtype != self.dtype:
             raise DtypeError("array", f"expected {self.dtype}, got {data.dtype}")
         if self.nbytes:
-            self.device.copy_to_device(self._there(), data)
+            if here:
+                self.device.copy(self._there(), data._there(), self.nbytes)
+            else:
+                self.device.copy_to_device(self._there(), data)
         return self
 
     def reshape(self, *shape: int | Sequence[int]) -> Array:

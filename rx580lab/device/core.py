@@ -21,7 +21,7 @@ from rx580lab.device.describe import pick
 from rx580lab.device.find import DeviceInfo, find_device
 from rx580lab.device.limits import Limits, parse_limits
 from rx580lab.device.scratch import scratch_source
-from rx580lab.errors import DtypeError, LimitExceeded, ShapeError
+from rx580lab.errors import DtypeError, LaunchFailed, LimitExceeded, ShapeError
 
 __all__ = ["Device", "open_device"]
 
@@ -204,7 +204,10 @@ class Device:
         """An array of zeros."""
         array = self.empty(shape, dtype)
         if array.nbytes:
-            cl.enqueue_fill_buffer(self.queue, array.buffer, np.zeros(1, array.dtype), 0, array.nbytes)
+            try:
+                cl.enqueue_fill_buffer(self.queue, array.buffer, np.zeros(1, array.dtype), 0, array.nbytes)
+            except cl.Error as error:
+                raise LimitExceeded("device", f"could not zero {array.nbytes:,} bytes: {error}") from error
         return array
 
     def wrap(self, array: Any) -> Array:
@@ -243,13 +246,23 @@ class Device:
         except cl.Error as error:
             raise LimitExceeded("device", f"could not write {host.nbytes:,} bytes: {error}") from error
 
+    def copy(self, target: Any, source: Any, nbytes: int) -> None:
+        """Copies between buffers, in queue order; nothing waits. For ``Array.write``."""
+        try:
+            cl.enqueue_copy(self.queue, target, source, byte_count=nbytes)
+        except cl.Error as error:
+            raise LimitExceeded("device", f"could not copy {nbytes:,} bytes: {error}") from error
+
     def flush(self) -> None:
         """Hands queued work to the device without waiting for it."""
         self.queue.flush()
 
     def finish(self) -> None:
         """Waits until everything queued so far is done."""
-        self.queue.finish()
+        try:
+            self.queue.finish()
+        except cl.Error as error:
+            raise LaunchFailed("device", f"{self.selector} lost what was queued: {error}") from error
 
     def __repr__(self) -> str:
         limits = "" if self.emulated == Limits() else f", limits={self.emulated}"

@@ -6,6 +6,11 @@
 
 from __future__ import annotations
 
-from rx580lab.graph.model import Model, ModelPlan, TensorInfo, load
+from rx580lab.graph.fit import Fit, fit
+from rx580lab.graph.footprint import Footprint
+from rx580lab.graph.inputs import TensorInfo
+from rx580lab.graph.model import Model, load
+from rx580lab.graph.model_plan import ModelPlan
+from rx580lab.graph.summary import Summary
 
-__all__ = ["Model", "ModelPlan", "TensorInfo", "load"]
+__all__ = ["Fit", "Footprint", "Model", "ModelPlan", "Summary", "TensorInfo", "fit", "load"]

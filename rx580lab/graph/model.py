@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rx580lab.device import Array, Device, Event, open_device
-from rx580lab.errors import DtypeError, InputError, LimitExceeded, ShapeError
+from rx580lab.device import Array, Device, open_device
+from rx580lab.errors import InputError, LimitExceeded
 from rx580lab.formats.onnx_file import read_model
 from rx580lab.graph.agreement import check_fixed, check_outputs, is_fixed
+from rx580lab.graph.footprint import Footprint, footprint
 from rx580lab.graph.importer import TensorType, declared, import_graph
+from rx580lab.graph.inputs import Given, Inputs, TensorInfo
 from rx580lab.graph.ir import Graph, Value
-from rx580lab.graph.lowering import Lowered, Weights, lower
-from rx580lab.graph.memory import buffers, place
+from rx580lab.graph.lowering import Weights, lower
+from rx580lab.graph.model_plan import ModelPlan
 from rx580lab.graph.passes import optimise, simplify
-from rx580lab.graph.specialise import deciding_inputs, specialise
+from rx580lab.graph.specialise import deciding_inputs, refuse_unsupported, specialise
+from rx580lab.graph.summary import Summary, summary_of
 
 __all__ = ["Model", "ModelPlan", "TensorInfo", "load"]
 
 # Plans that a model keeps for input shapes it has seen; each holds its own memory.
 KEPT_PLANS = 4
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """An input or output of a model: lengths are numbers, names of symbolic dimensions, or None where unknown."""
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int | str | None, ...] | None
 
 
 def load(path: str | os.PathLike[str], device: Device | str | None = None) -> Model:
@@ -44,7 +38,8 @@ def load(path: str | os.PathLike[str], device: Device | str | None = None) -> Mo
     Nothing is executed and nothing outside the file's folder is read. ``device``: a Device, a name for
     ``rx.open_device``, or None for the best one; it is opened when the model first runs.
 
-    Raises ModelError for a file that is damaged, contradicts itself or holds what is not supported; it names the node.
+    Raises ModelError for a file that is damaged, contradicts itself or holds what is not supported; it names the node,
+    and all operators that are not supported.
     """
     file = read_model(Path(path))
     inputs, outputs = declared(file)
@@ -52,10 +47,11 @@ def load(path: str | os.PathLike[str], device: Device | str | None = None) -> Mo
 
 
 class Model:
-    """A model; made by ``load``.
+    """A model; made by ``load``. Threads may share it: its runs wait for each other.
 
     Attributes:
         path: its file. inputs, outputs: name -> what goes in and comes out.
+        operators: how many nodes of each operator the file holds.
     """
 
     def __init__(
@@ -69,139 +65,140 @@ class Model:
         self.path = path
         self.inputs = {name: TensorInfo(name, one.dtype, one.shape) for name, one in inputs.items()}
         self.outputs = {name: TensorInfo(name, one.dtype, one.shape) for name, one in outputs.items()}
+        self.operators = Counter(node.op for node in graph.nodes)
+        refuse_unsupported(graph.file, graph.nodes)
         self.graph = simplify(specialise(graph))
         self._deciding = deciding_inputs(self.graph)
         check_fixed(self.graph, self.inputs, self.outputs, self._deciding)
+        self._given = Inputs(str(path), self.inputs)
         self._asked = device
         self._device: Device | None = None
         self._weights: Weights | None = None
         self._plans: OrderedDict[Any, ModelPlan] = OrderedDict()
+        self._lock = threading.RLock()
 
     @property
     def device(self) -> Device:
         """Where it runs; opened at the first use."""
-        if self._device is None:
-            self._device = self._asked if isinstance(self._asked, Device) else open_device(self._asked)
-        return self._device
+        with self._lock:
+            if self._device is None:
+                self._device = self._asked if isinstance(self._asked, Device) else open_device(self._asked)
+            return self._device
 
-    def run(self, inputs: Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[Any]]:
-        """Outputs by name, for inputs by name. InputError, ShapeError or DtypeError for inputs that do not fit."""
-        given = self._checked(inputs)
-        return self._plan(given).run(given)
+    def run(
+        self, inputs: Mapping[str, npt.ArrayLike | Array], outputs: Iterable[str] | None = None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Outputs by name, for inputs by name.
 
-    def plan(self, inputs: Mapping[str, npt.ArrayLike | Sequence[int]]) -> ModelPlan:
+        An input may be an Array that is on the device already. ``outputs``: only those are read back; None for all.
+        InputError, ShapeError or DtypeError for inputs that do not fit, since none is converted; LimitExceeded, with
+        figures, where the model does not fit the device; another DeviceError where the device fails.
+        """
+        wanted = self._wanted(outputs)
+        with self._lock:
+            given = self._given.checked(inputs, self.device)
+            return self._plan(given).run(given, wanted)
+
+    def plan(self, inputs: Mapping[str, npt.ArrayLike | Array | tuple[int, ...]]) -> ModelPlan:
         """The launches for inputs like these, bound once: an array, or its lengths where only these matter."""
         given = {
-            name: np.zeros(value, self._info(name).dtype) if isinstance(value, tuple) else value
+            name: self._given.lengths(name, value) if isinstance(value, tuple) else value
             for name, value in inputs.items()
         }
-        return self._plan(self._checked(given))
+        with self._lock:
+            return self._plan(self._given.checked(given, self.device))
 
     def specialised(self, inputs: Mapping[str, Value]) -> Graph:
         """The graph that would run for inputs of these types."""
         return optimise(specialise(self.graph, inputs), self.device.device_class)
 
-    def _plan(self, given: Mapping[str, npt.NDArray[Any]]) -> ModelPlan:
-        key = tuple((name, one.shape, one.tobytes() if name in self._deciding else None) for name, one in given.items())
+    def footprint(
+        self,
+        lengths: Mapping[str, tuple[int, ...]],
+        *,
+        memory_bytes: int | None = None,
+        allocation_bytes: int | None = None,
+        base_align_bytes: int | None = None,
+    ) -> Footprint:
+        """What it needs of memory for inputs of these lengths, held against limits. No device is opened."""
+        given = self._given.checked({name: self._given.lengths(name, one) for name, one in lengths.items()}, None)
+        return footprint(
+            self.specialised(self._types(given)),
+            memory_bytes=memory_bytes,
+            allocation_bytes=allocation_bytes,
+            base_align_bytes=base_align_bytes,
+        )
+
+    def summary(self, inputs: Mapping[str, npt.ArrayLike | Array | tuple[int, ...]] | None = None) -> Summary:
+        """What it is made of; with ``inputs``, as ``plan`` takes them, also launches, FLOP and memory on its device."""
+        return summary_of(self) if inputs is None else self.plan(inputs).summary()
+
+    def __repr__(self) -> str:
+        given, made = (", ".join(map(str, some.values())) for some in (self.inputs, self.outputs))
+        return f"Model({str(self.path)!r}: {given} -> {made})"
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    def _wanted(self, outputs: Iterable[str] | None) -> tuple[str, ...]:
+        wanted = tuple(self.outputs if outputs is None else outputs)
+        for name in wanted:
+            if name not in self.outputs:
+                raise InputError(str(self.path), f"expected outputs among {', '.join(self.outputs)}, got {name!r}")
+        return wanted
+
+    def _types(self, given: Mapping[str, Given]) -> dict[str, Value]:
+        """Types by name; with their data where these decide shapes or launches."""
+        return {
+            name: Value(one.dtype, one.shape, np.asarray(one) if name in self._deciding else None)
+            for name, one in given.items()
+        }
+
+    def _plan(self, given: Mapping[str, Given]) -> ModelPlan:
+        types = self._types(given)
+        key = tuple((name, one.shape, None if one.data is None else one.data.tobytes()) for name, one in types.items())
         if key in self._plans:
             self._plans.move_to_end(key)
             return self._plans[key]
-        while len(self._plans) >= KEPT_PLANS:
-            self._plans.popitem(last=False)
-        types = {
-            name: Value(one.dtype, one.shape, one if name in self._deciding else None) for name, one in given.items()
-        }
+        self._keep_plans(KEPT_PLANS - 1)
         graph = self.specialised(types)
         check_outputs(graph, self.outputs, shapes=is_fixed(self.inputs))
-        self._plans[key] = made = self._lowered(graph)
-        return made
-
-    def _lowered(self, graph: Graph) -> ModelPlan:
-        self._check_memory(graph)
-        if self._weights is None:
-            self._weights = Weights(self.device)
         try:
-            return ModelPlan(lower(graph, self.device, self._weights))
+            made = self._lowered(graph)
         except LimitExceeded:
             if not self._plans:
                 raise
-        self._plans.clear()  # plans for other shapes give their memory up
-        return ModelPlan(lower(graph, self.device, self._weights))
+            self._keep_plans(0)
+            made = self._lowered(graph)
+        self._plans[key] = made
+        return made
 
-    def _check_memory(self, graph: Graph) -> None:
+    def _keep_plans(self, n: int) -> None:
+        """Gives up the plans that were used longest ago, with the memory and the packed weights of theirs."""
+        while len(self._plans) > n:
+            self._plans.popitem(last=False)
+        if self._weights is not None:
+            self._weights.keep({key for plan in self._plans.values() for key in plan.packed})
+
+    def _lowered(self, graph: Graph) -> ModelPlan:
         limits = self.device.limits
-        weights = sum(value.nbytes for value in graph.values.values() if value.data is not None)
-        wanted = buffers(graph)
-        needed = place(wanted, align=self.device.base_align_bytes, largest=limits.allocation_bytes).nbytes
-        if limits.memory_bytes is not None and weights + needed > limits.memory_bytes:
-            raise LimitExceeded(
-                str(self.path),
-                f"expected a model within {limits.memory_bytes:,} bytes of device memory, got one that needs"
-                f" {weights + needed:,}: {weights:,} for weights and {needed:,} for what it computes",
-            )
-
-    def _info(self, name: str) -> TensorInfo:
-        if name not in self.inputs:
-            raise InputError(str(self.path), f"expected inputs {', '.join(self.inputs)}, got {name!r}")
-        return self.inputs[name]
-
-    def _checked(self, inputs: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-        missing = [name for name in self.inputs if name not in inputs]
-        if missing:
-            raise InputError(str(self.path), f"expected inputs {', '.join(self.inputs)}, got none for {missing[0]!r}")
-        found: dict[str, npt.NDArray[Any]] = {}
-        lengths: dict[str, tuple[int, str]] = {}
-        for name, value in inputs.items():
-            info, one = self._info(name), np.asarray(value)
-            if one.dtype != info.dtype:
-                raise DtypeError(str(self.path), f"expected input {name!r} of {info.dtype}, got {one.dtype}")
-            self._check_shape(info, one.shape, lengths)
-            found[name] = one
-        return {name: found[name] for name in self.inputs}
-
-    def _check_shape(self, info: TensorInfo, shape: tuple[int, ...], lengths: dict[str, tuple[int, str]]) -> None:
-        if info.shape is None:
-            return
-        fits = len(shape) == len(info.shape)
-        for wanted, got in zip(info.shape, shape, strict=False):
-            if isinstance(wanted, str):
-                first, where = lengths.setdefault(wanted, (got, info.name))
-                if first != got:
-                    raise ShapeError(
-                        str(self.path),
-                        f"expected {wanted!r} of {info.name!r} to be {first} as in {where!r}, got {got}",
-                    )
-            elif wanted is not None and wanted != got:
-                fits = False
-        if not fits:
-            raise ShapeError(str(self.path), f"expected input {info.name!r} of shape {info.shape}, got {shape}")
-
-
-class ModelPlan:
-    """A model's launches for inputs of one shape, bound once; made by ``Model.plan``.
-
-    ``inputs`` and ``outputs`` are arrays on the device (an output that no data decide is a numpy array). A run between
-    them needs nothing of the host but ``enqueue``.
-    """
-
-    def __init__(self, lowered: Lowered) -> None:
-        self._lowered = lowered
-        self.graph = lowered.graph
-        self.steps = lowered.steps
-        self.inputs = lowered.inputs
-        self.outputs = lowered.outputs
-        self.launches = lowered.launches
-        self.placement = lowered.placement
-        self.arena_bytes = lowered.placement.nbytes
-        self.held_bytes = lowered.held_bytes
-
-    def enqueue(self) -> list[Event]:
-        """Queues all launches; nothing waits."""
-        return [launch.enqueue() for launch in self.launches]
-
-    def run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Uploads, runs, downloads."""
-        for name, one in inputs.items():
-            self.inputs[name].write(one)
-        self.enqueue()
-        return {name: one.download() if isinstance(one, Array) else np.array(one) for name, one in self.outputs.items()}
+        needed = footprint(
+            graph,
+            memory_bytes=limits.memory_bytes,
+            allocation_bytes=limits.allocation_bytes,
+            base_align_bytes=self.device.base_align_bytes,
+            in_use_bytes=self.device.bytes_in_use,
+        )
+        # Plans that are there may share their weights with this one: then only the device knows.
+        if not needed.fits and not self._plans:
+            raise LimitExceeded(str(self.path), needed.refusal)
+        if self._weights is None:
+            self._weights = Weights(self.device)
+        try:
+            return ModelPlan(self, lower(graph, self.device, self._weights), needed)
+        except LimitExceeded:
+            self._weights.keep({key for plan in self._plans.values() for key in plan.packed})
+            raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from rx580lab.graph.handlers.registry import Handler, Values, fault, find, looku
 from rx580lab.graph.ir import Graph, Node, Value
 from rx580lab.graph.schema import check_types
 
-__all__ = ["FOLD_BYTES", "deciding_inputs", "specialise"]
+__all__ = ["FOLD_BYTES", "deciding_inputs", "refuse_unsupported", "specialise"]
 
 # The largest result that is computed on the host, unless its inputs are larger; unit: bytes.
 FOLD_BYTES = 64 << 20
@@ -55,6 +55,28 @@ def specialise(graph: Graph, types: Mapping[str, Value] | None = None) -> Graph:
         waiting.extendleft(reversed(more))
     made.drop_unused()
     return made
+
+
+def refuse_unsupported(file: str, nodes: Iterable[Node]) -> None:
+    """ModelError that names every operator among ``nodes`` that is not supported: how often, and where first.
+
+    Branches are left to ``specialise``, which meets those that are taken.
+    """
+    refusals: dict[str, list[Node]] = {}
+    for node in nodes:
+        try:
+            find(node)
+        except ModelError as error:
+            refusals.setdefault(error.message, []).append(node)
+    if not refusals:
+        return
+    first = next(iter(refusals.values()))[0]
+    reasons = [
+        f"{message}{f' ({len(some)} nodes)' if len(some) > 1 else ''}"
+        + (f", first met at {some[0]}" if some[0] is not first else "")
+        for message, some in refusals.items()
+    ]
+    raise ModelError(f"{file}: {first}", "; ".join(reasons))
 
 
 @dataclass

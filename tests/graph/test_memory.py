@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def test_buffers_that_are_needed_at_once_lie_apart(wanted: list[Buffer], largest
                 assert apart, (one, other)
     if largest is not None:
         assert max(placement.blocks, default=0) <= largest
-    at_least = max((sum(one.nbytes for one in filled if one.first <= step <= one.last) for step in range(15)), default=0)
+    at_least = max(
+        (sum(one.nbytes for one in filled if one.first <= step <= one.last) for step in range(15)), default=0
+    )
     assert placement.nbytes >= at_least
 
 
@@ -148,7 +151,10 @@ def test_each_value_is_whole_until_its_last_reader(graph: Graph) -> None:
 
 def test_an_operator_works_in_place_if_nobody_reads_later() -> None:
     kind = Value(np.dtype(np.float32), (4,))
-    chain = [Node("Relu", "", 17, f"n{k}", (name,), (out,)) for k, (name, out) in enumerate(["xa", "ab", "bc"])]
+    chain = [
+        Node("Relu", "", 17, f"n{k}", (name,), (out,))
+        for k, (name, out) in enumerate([("x", "a"), ("a", "b"), ("b", "c")])
+    ]
     graph = Graph("chain", chain, ("x",), ("c",), dict.fromkeys("xabc", kind))
     assert [one.values for one in buffers(graph)] == [("x",), ("a", "b", "c")]
     both = [*chain[:2], Node("Add", "", 17, "n2", ("a", "b"), ("c",))]
@@ -162,15 +168,17 @@ def test_an_operator_works_in_place_if_nobody_reads_later() -> None:
 def _net(path: Path, channels: Sequence[int]) -> Path:
     """3x3 convolutions, each with a Relu; a residual around the last; 64 classes."""
     nodes, constants, before = [], {}, "x"
-    for k, (inside, outside) in enumerate(zip(channels, channels[1:], strict=False)):
-        constants[f"w{k}"] = RNG.standard_normal((outside, inside, 3, 3), dtype=np.float32) / np.float32(3 * inside**0.5)
+    for k, (inside, outside) in enumerate(pairwise(channels)):
+        constants[f"w{k}"] = RNG.standard_normal((outside, inside, 3, 3), dtype=np.float32) / np.float32(
+            3 * inside**0.5
+        )
         nodes += [node("Conv", [before, f"w{k}"], [f"c{k}"], pads=[1] * 4), node("Relu", [f"c{k}"], [f"r{k}"])]
         before = f"r{k}"
     nodes += [node("Add", [before, f"r{k - 1}"], ["a"]), node("GlobalAveragePool", ["a"], ["p"])]
     nodes += [node("Reshape", ["p", "flat"], ["f"]), node("Gemm", ["f", "v"], ["y"])]
     constants |= {"flat": np.array([0, -1]), "v": RNG.standard_normal((channels[-1], 64), dtype=np.float32)}
-    image = (np.float32, ["n", channels[0], "h", "w"])
-    return write(path / "net.onnx", nodes, {"x": image}, {"y": (np.float32, ["n", 64])}, constants)
+    lengths: list[int | str | None] = ["n", channels[0], "h", "w"]
+    return write(path / "net.onnx", nodes, {"x": (np.float32, lengths)}, {"y": (np.float32, ["n", 64])}, constants)
 
 
 def peaks(path: Path, inputs: dict[str, np.ndarray[Any, Any]]) -> tuple[int, int]:
@@ -189,8 +197,8 @@ def test_the_peak_is_near_the_bound(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    yield _net(tmp_path, [3, 16, 16])
+def small(tmp_path: Path) -> Path:
+    return _net(tmp_path, [3, 16, 16])
 
 
 def test_runs_repeat_bit_for_bit_and_as_onnxruntime_does(small: Path, pocl: rx.Device) -> None:
