@@ -1,10 +1,11 @@
 // What conv_cpu.cl reads, from the layouts that its callers have: pixel-major, fp32, bordered by zeros; and panels.
 //
 //   conv_cpu_arrange_x      x (images, C, pixels) -> y: the channels of a pixel side by side. NDRange: (pixels/BLOCK, 1, images).
-//   conv_cpu_widen_x        x (images, rows, W, C) with or without borders -> y. NDRange: (rows, 1, images).
+//   conv_cpu_widen_x        x (images, rows, W, C) with or without borders -> y. NDRange: (rows of y, 1, images).
 //   conv_cpu_pack_w         w -> panels (groups, ceil(filters/NR), taps, C/groups, NR), zeros past the last filter.
 //                           NDRange: (panels, 1, groups).
-// Traffic: 1 read + 1 write of each element. Borders of y are not written: they are zeros from its creation on.
+// Traffic: 1 read + 1 write of each element. conv_cpu_widen_x writes the borders of y too; conv_cpu_arrange_x does not:
+// they are zeros from its creation on.
 
 #include "mac.h"
 #include "storage.h"
@@ -55,13 +56,31 @@ conv_cpu_arrange_x(const int n_pixels, const int channels, const int y_image, co
   }
 }
 
-// x_rows, y_rows: where the first pixel of each row lies in an image; length: elements of a row.
+INLINE void clear_floats(__global float *y, const int n) {
+  int i = 0;
+  for (; i + 16 <= n; i += 16) {
+    STORE16((float16)(0.0f), y + i);
+  }
+  for (; i < n; ++i) {
+    y[i] = 0.0f;
+  }
+}
+
+// x_rows: of each row of y, where its first pixel lies in an image of x; negative for a row of zeros. length: elements of
+// a row of x; a row of y has `whole`, `left` of them before those.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-conv_cpu_widen_x(const int length, const int x_image, const int y_image, const __global int *restrict x_rows,
-                 const __global int *restrict y_rows, const __global stored *restrict x, __global float *restrict y) {
-  const int row = get_group_id(0);
-  x += (size_t)get_group_id(2) * x_image + x_rows[row];
-  y += (size_t)get_group_id(2) * y_image + y_rows[row];
+conv_cpu_widen_x(const int length, const int left, const int whole, const int x_image, const int y_image,
+                 const __global int *restrict x_rows, const __global stored *restrict x, __global float *restrict y) {
+  const int row = get_group_id(0), from = x_rows[row];
+  y += (size_t)get_group_id(2) * y_image + (size_t)row * whole;
+  if (from < 0) {
+    clear_floats(y, whole);
+    return;
+  }
+  x += (size_t)get_group_id(2) * x_image + from;
+  clear_floats(y, left);
+  y += left;
+  clear_floats(y + length, whole - left - length);
   int i = 0;
   for (; i + 16 <= length; i += 16) {
     STORE16(READ16(x + i), y + i);

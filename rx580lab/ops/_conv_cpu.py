@@ -137,7 +137,9 @@ def bordered(device: Device, found: Geometry, given: Operands, before: Triple, a
     lengths = _sum(_sum(before, found.size), after)
     checked_count("conv", math.prod(lengths) * found.channels)
     n = max(found.batch * math.prod(lengths) * found.channels, 1)
-    made = device.scratch(n, keep=("conv_bordered", lengths, before, found.size, found.channels))
+    written_whole = x.size and (layouts.x_nhwc or lengths == found.size)
+    keep = None if written_whole else ("conv_bordered", lengths, before, found.size, found.channels)
+    made = device.scratch(n, keep=keep)
     if x.size == 0:
         return Bordered(made, lengths, before, ())
     macros = {"HALF": int(x.dtype == np.float16)}
@@ -145,15 +147,16 @@ def bordered(device: Device, found: Geometry, given: Operands, before: Triple, a
     if layouts.x_nhwc:
         rows: Triple = (found.size[0], found.size[1], 1)
         whole = _sum(_sum(inside[0], found.size), inside[1])
-        tables = [
-            device.constant(places(rows, (1, 1, 1), starts, within, found.channels))
-            for starts, within in ((inside[0], whole), (before, lengths))
-        ]
+        sources = np.full(lengths[:2], -1, np.int32)
+        ends = before[0] + rows[0], before[1] + rows[1]
+        starts = places(rows, (1, 1, 1), inside[0], whole, found.channels)
+        sources[before[0] : ends[0], before[1] : ends[1]] = starts.reshape(rows[:2])
         kernel = load_kernel(device, "conv_cpu_arrange", "conv_cpu_widen_x", macros)
         x_image = np.int32(math.prod(whole) * found.channels)
+        row_lengths = (np.int32(n * found.channels) for n in (found.size[2], before[2], lengths[2]))
         launch = kernel.bind(
-            (rows[0] * rows[1], 1, found.batch), (1, 1, 1),
-            np.int32(found.size[2] * found.channels), x_image, y_image, *tables, x, made,
+            (sources.size, 1, found.batch), (1, 1, 1),
+            *row_lengths, x_image, y_image, device.constant(sources), x, made,
         )  # fmt: skip
     else:
         n_pixels = math.prod(found.size)
