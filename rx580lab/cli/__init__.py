@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import sys
 
-from rx580lab.cli import devices, models, profile, runs
+from rx580lab.cli import devices, fit, models, profile, runs
 from rx580lab.cli.common import app
 
-__all__ = ["app", "devices", "main", "models", "profile", "runs"]
+__all__ = ["app", "devices", "fit", "main", "models", "profile", "runs"]
 
 
 def main() -> None:

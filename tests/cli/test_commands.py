@@ -15,7 +15,7 @@ from rx580lab import cli
 from tests.report.test_compare import one_run
 from tests.tree import ROOT
 
-COMMANDS = ["devices", "selftest", "polaris", "run", "report", "compare", "history", "baseline", "models"]
+COMMANDS = ["devices", "selftest", "polaris", "run", "report", "compare", "history", "baseline", "models", "fit"]
 
 
 def invoke(*arguments: str) -> Result:
