@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,8 +22,9 @@ import onnx
 from rx580lab.device import Device
 from rx580lab.errors import ExperimentError
 from rx580lab.experiment.mutant_process import MEMORY_BYTES, SECONDS
+from rx580lab.experiment.mutant_seeds import seeds
 from rx580lab.experiment.mutants import PLANTED_FILE, make_mutant
-from rx580lab.experiment.small_models import WEIGHTS_BYTES, WEIGHTS_FILE, small_model
+from rx580lab.experiment.small_models import WEIGHTS_BYTES, WEIGHTS_FILE
 from rx580lab.measure import environment, sensors
 from rx580lab.results.records import Check, Metric, Point
 
@@ -44,7 +45,7 @@ class Outcome:
     Attributes:
         index: ``make_mutant(model, seed, index)`` makes it again. faults: what was done to it.
         outcome: ran, refused (by an error of ours that names the file) or wrong. stage: load or run.
-        error: what was said, or how the process ended. seconds: of processor time.
+        error: what was said, or how the process ended. seconds: of processor time. model: what it was made of.
     """
 
     index: int
@@ -53,9 +54,10 @@ class Outcome:
     stage: str
     error: str
     seconds: float
+    model: str = ""
 
     def __str__(self) -> str:
-        return f"mutant {self.index} ({', '.join(self.faults)}), {self.stage}: {self.error}"
+        return f"{self.model} mutant {self.index} ({', '.join(self.faults)}), {self.stage}: {self.error}"
 
 
 class _Child:
@@ -174,9 +176,14 @@ def mutated_models(
     params: Mapping[str, Any] | None = None,
     progress: Progress = print,
 ) -> Point:
-    """Damages the small model of that name ``n_mutants`` times and tries each file in a process of its own limits."""
+    """Damages the models of that name ``n_mutants`` times in all and tries each file within limits of its own."""
     before = sensors(device)
-    found = try_mutants(small_model(name), device=device.selector, n_mutants=n_mutants, seed=seed, progress=progress)
+    models = seeds(name)
+    found: list[Outcome] = []
+    for place, (called, model) in enumerate(models.items()):
+        n = (n_mutants - len(found)) // (len(models) - place)
+        tried = try_mutants(model, device=device.selector, n_mutants=n, seed=seed, progress=progress)
+        found += [replace(one, model=called) for one in tried]
     wrong = [one for one in found if one.outcome == "wrong"]
     refusals = Counter(one.error.partition("]")[2].strip()[:100] for one in found if one.outcome == "refused")
     counts = {
@@ -186,10 +193,10 @@ def mutated_models(
         "mutants/n_ran": (_n(found, "ran"), True),
     }
     metrics = {path: Metric(value=value, unit="1", higher_is_better=better) for path, (value, better) in counts.items()}
-    slowest = max(one.seconds for one in found)
+    slowest = max((one.seconds for one in found), default=0.0)
     metrics["mutants/slowest"] = Metric(value=slowest, unit="s", higher_is_better=False)
     return Point(
-        title=f"{n_mutants:,} damaged forms of the small model {name} on {device.selector}",
+        title=f"{n_mutants:,} damaged forms of {name} on {device.selector}",
         params=dict(params or {"name": name, "n_mutants": n_mutants, "seed": seed}),
         checks=[
             Check(

@@ -16,6 +16,7 @@ from onnx import TensorProto
 import rx580lab as rx
 from rx580lab.errors import ExperimentError
 from rx580lab.experiment.mutant_process import Watch
+from rx580lab.experiment.mutant_seeds import CASES, SEEDS, seeds
 from rx580lab.experiment.mutants import PLANTED_FILE, make_mutant
 from rx580lab.experiment.mutated_models import mutated_models, try_mutants
 from rx580lab.experiment.small_models import SMALL_MODELS, WEIGHTS_BYTES, WEIGHTS_FILE, small_model
@@ -71,10 +72,20 @@ def test_a_run_is_a_point_with_its_check(pocl: rx.Device) -> None:
     assert any("external data" in note for note in mutated_models("beside", device=pocl, n_mutants=30).notes)
 
 
+def test_cases_of_onnx_and_a_trained_network_are_tried_too(pocl: rx.Device) -> None:
+    point = mutated_models("cases", device=pocl, n_mutants=15)
+    assert all(check.ok for check in point.checks)
+    assert point.metrics["mutants/n_files"].value == 15
+    assert list(seeds("cases")) == list(CASES)
+    assert len(seeds("fashion-mnist")["fashion-mnist"].graph.node) > 5
+    with pytest.raises(ExperimentError, match=r"expected one of convolutions, .*, got 'clothes'"):
+        seeds("clothes")
+
+
 def test_what_takes_too_long_ends_and_is_wrong(pocl: rx.Device) -> None:
-    found = try_mutants(small_model("beside"), device=pocl.selector, n_mutants=40, seed=2, seconds=1e-4)
+    found = try_mutants(small_model("branches"), device=pocl.selector, n_mutants=12, seed=8, seconds=1e-4)
     wrong = [one for one in found if one.outcome == "wrong"]
-    assert len(found) == 40
+    assert len(found) == 12
     assert wrong
     assert "the process ended with status -27" in wrong[0].error  # SIGPROF
     assert "mutant_process.py" in wrong[0].error, "the log says where it was"
@@ -127,5 +138,5 @@ def test_a_mutant_may_ask_for_the_planted_file() -> None:
 
 def test_the_experiment_tries_two_thousand() -> None:
     spec = yaml.safe_load((ROOT / "experiments/bench/mutated_models.yml").read_text(encoding="utf-8"))
-    assert sorted(point["name"] for point in spec["sweep"]) == sorted(SMALL_MODELS)
+    assert sorted(point["name"] for point in spec["sweep"]) == sorted(SEEDS)
     assert sum(point["n_mutants"] for point in spec["sweep"]) >= 2000
