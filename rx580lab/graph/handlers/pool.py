@@ -43,6 +43,8 @@ def pool_window(node: Node, x: Value) -> dict[str, Any]:
 
 def _windows(node: Node, given: Values) -> list[Value]:
     x = required(node, given, 0)
+    if node.attribute("storage_order", 0) not in (0, 1):
+        raise fault(node, f"expected storage_order 0 or 1, got {node.attribute('storage_order')}")
     shape = (*x.shape[:2], *pooled_lengths(x, **pool_window(node, x)))
     return [Value(x.dtype, shape), Value(np.dtype(np.int64), shape)][: len(node.outputs)]
 
