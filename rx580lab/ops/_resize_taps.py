@@ -141,8 +141,9 @@ class Axis:
                 within = place * (end - start) * (self.n - 1) / (length - 1)
             return within + start * (self.n - 1)
         if mode == "pytorch_half_pixel" and length == 1:
-            return np.full(self.n_out, -0.5)
-        offset = self.n / 2 * (1 - self.n_out / length) if mode == "half_pixel_symmetric" else 0.0
+            return np.zeros(self.n_out)
+        # ONNX's n / 2 * (1 - n_out / length), without what rounding would add to whole places.
+        offset = self.n / 2 - self.n_out / (2 * self.scale) if mode == "half_pixel_symmetric" else 0.0
         return offset + (place + 0.5) / self.scale - 0.5
 
 

@@ -91,8 +91,8 @@ def _coordinate(mode: str, i: int, scale: float, n: int, n_out: int, roi: tuple[
             return (roi[1] - roi[0]) * (n - 1) / 2 + roi[0] * (n - 1)
         return i * (roi[1] - roi[0]) * (n - 1) / (length - 1) + roi[0] * (n - 1)
     if mode == "pytorch_half_pixel" and length == 1:
-        return -0.5
-    symmetric = n / 2 * (1 - n_out / length) if mode == "half_pixel_symmetric" else 0.0
+        return 0.0
+    symmetric = n / 2 - n_out / scale / 2 if mode == "half_pixel_symmetric" else 0.0
     return symmetric + (i + 0.5) / scale - 0.5
 
 

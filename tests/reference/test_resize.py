@@ -48,12 +48,17 @@ def test_agrees_with_the_onnx_reference(seed: int) -> None:
     require("onnxruntime")
     rng = np.random.default_rng(seed)
     n_compared = 0
-    for _ in range(60):
+    for _ in range(90):
         case = _in_float32(suite("resize").random(rng))
         prepared = prepare("resize", case)
         x = prepared.arrays[0]
         # It gives up on results without elements, and computes with infinities where we move them.
         if x is None or x.dtype != np.float32 or prepared.expected.size == 0 or not np.isfinite(x).all():
+            continue
+        # It takes -0.5 for a single place where ONNX's text has 0; one rounding beside a whole place it reads another.
+        way = case.keywords["coordinate_transformation_mode"]
+        single = way == "pytorch_half_pixel" and 1 in prepared.expected.shape
+        if single or way in ("tf_half_pixel_for_nn", "half_pixel_symmetric"):
             continue
         attributes, inputs = _attributes(case)
         attributes["axes"] = list(attributes["axes"])
