@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ class Single:
         arrays: Arrays,
         *,
         opset: int,
-        outputs: Sequence[npt.DTypeLike | None] = (np.float32,),
-        held: Collection[int] = (),
+        outputs: Any = (np.float32,),
+        held: Any = (),
         **attributes: Any,
     ) -> None:
         names = ["" if one is None else f"input{place}" for place, one in enumerate(arrays)]
@@ -62,7 +62,7 @@ class Single:
         """The answer of ONNX's own evaluator."""
         return [np.asarray(one) for one in ReferenceEvaluator(str(self.path)).run(None, self.inputs)]
 
-    def agree(self, device: rx.Device, expected: Sequence[npt.NDArray[Any]] | None = None, **tolerance: float) -> None:
+    def agree(self, device: rx.Device, expected: Sequence[npt.NDArray[Any]] | None = None, **tolerance: Any) -> None:
         """AssertionError unless ours is ``expected``, or ONNX Runtime's answer, in dtype, shape and value."""
         wanted = self.by_onnxruntime() if expected is None else expected
         for ours, theirs in zip(self.run(device), wanted, strict=True):

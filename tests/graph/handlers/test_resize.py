@@ -39,7 +39,8 @@ def ways(draw: st.DrawFn) -> tuple[list[Any], dict[str, Any]]:
         attributes["exclude_outside"] = draw(st.integers(0, 1))
     x = normal(1, 2, draw(st.integers(2, 9)), draw(st.integers(2, 9)))
     inputs = [x, None, None, None]
-    if draw(st.booleans()):  # scales whose products with lengths are exact in any arithmetic
+    # ONNX Runtime stretches from corner to corner of whole lengths only, and rounds scaled lengths in its own way.
+    if attributes["coordinate_transformation_mode"] != "align_corners" and draw(st.booleans()):
         inputs[2] = floats(1, 1, *(draw(st.sampled_from([0.5, 1.0, 1.5, 2.0, 2.5])) for _ in range(2)))
     else:
         inputs[3] = np.array([1, 2, draw(st.integers(1, 12)), draw(st.integers(1, 12))])
@@ -51,7 +52,7 @@ def ways(draw: st.DrawFn) -> tuple[list[Any], dict[str, Any]]:
 def test_any_way(tmp_path_factory: Any, pocl: rx.Device, drawn: Any) -> None:
     inputs, attributes = drawn
     one = Single(tmp_path_factory.getbasetemp(), "Resize", inputs, opset=19, held=(2, 3), **attributes)
-    one.agree(pocl, one.by_reference(), rtol=1e-4, atol=1e-4)
+    one.agree(pocl, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("mode", ["linear", "cubic"])

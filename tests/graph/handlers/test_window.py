@@ -77,7 +77,9 @@ def test_automatic_pads_count_dilations(tmp_path: Path, pocl: rx.Device, auto: s
 def test_transposed_with_automatic_pads_is_strides_times_as_large(tmp_path: Path, pocl: rx.Device) -> None:
     arrays = [normal(1, 1, 3), normal(1, 1, 1)]
     got = Single(tmp_path, "ConvTranspose", arrays, opset=11, strides=[2], auto_pad="SAME_UPPER").run(pocl)[0]
-    np.testing.assert_allclose(got, (arrays[0] * arrays[1]).repeat(2, axis=2) * np.float32([1, 0] * 3), rtol=1e-6)
+    np.testing.assert_allclose(
+        got, (arrays[0] * arrays[1]).repeat(2, axis=2) * np.array([1, 0] * 3, np.float32), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("auto", ["NOTSET", "SAME_UPPER", "SAME_LOWER"])
@@ -98,10 +100,10 @@ def test_up_to_version_10_a_given_shape_takes_the_odd_one_from_the_other_side(tm
 
 
 def test_transposed_beyond_what_the_kernel_reaches_there_is_bias(tmp_path: Path, pocl: rx.Device) -> None:
-    arrays = [normal(1, 1, 3), normal(1, 1, 2), np.float32([7])]
+    arrays = [normal(1, 1, 3), normal(1, 1, 2), np.array([7], np.float32)]
     got = Single(tmp_path, "ConvTranspose", arrays, opset=11, strides=[2], output_shape=[8]).run(pocl)[0]
     whole = Single(tmp_path, "ConvTranspose", arrays, opset=11, strides=[2]).run(pocl)[0]
-    np.testing.assert_array_equal(got, np.concatenate([whole, np.float32([[[7, 7]]])], axis=2))
+    np.testing.assert_array_equal(got, np.concatenate([whole, np.full((1, 1, 2), 7, np.float32)], axis=2))
 
 
 @pytest.mark.parametrize(
