@@ -12,6 +12,7 @@ import typer
 
 from rx580lab.experiment import load_spec
 from rx580lab.experiment.places import find_experiment
+from rx580lab.graph.page import page as operators
 from rx580lab.selftest.page import page
 from tests.tree import ROOT, tracked
 
@@ -42,6 +43,11 @@ def subcommands(name: str) -> dict[str, Any]:
 def test_the_list_of_ops_is_the_one_that_is_made() -> None:
     """``make docs`` makes it."""
     assert (ROOT / "docs/ops.md").read_text(encoding="utf-8") == page(ROOT / "reports")
+
+
+def test_the_list_of_operators_is_the_one_that_is_made() -> None:
+    """``make docs`` makes it."""
+    assert (ROOT / "docs/operators.md").read_text(encoding="utf-8") == operators()
 
 
 def examples() -> list[str]:

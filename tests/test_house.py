@@ -40,7 +40,7 @@ PLACES = {
     "kernels": r"kernels/([a-z0-9_]+\.cl|include/[a-z0-9_]+\.h|tuned/[a-z0-9._-]+\.json)",
     "notebooks": rf"notebooks/(tour|{KINDS})/[a-z0-9_-]+\.ipynb",
     "experiments": rf"experiments/(schema\.json|{KINDS}/[a-z0-9_-]+\.yml)",
-    "docs": r"docs/ops\.md",
+    "docs": r"docs/(ops|operators)\.md",
     "reports": r"reports/baseline/[a-z0-9_-]+\.json",
 }
 NEVER_IN_A_NAME = {"optimized", "ultra", "fast", "new", "v2", "final", "production", "manager", "helper", "utils"}
@@ -63,8 +63,9 @@ def test_top_level_holds_only_what_the_design_names() -> None:
     assert {path.parts[0] for path in tracked()} <= TOP
 
 
-def test_the_only_pages_are_readme_and_changelog_and_the_generated_list_of_ops() -> None:
-    assert {str(path) for path in tracked("*.md", "*.rst")} - {"docs/ops.md"} == {"README.md", "CHANGELOG.md"}
+def test_the_only_pages_are_readme_and_changelog_and_the_generated_lists() -> None:
+    generated = {"docs/ops.md", "docs/operators.md"}
+    assert {str(path) for path in tracked("*.md", "*.rst")} - generated == {"README.md", "CHANGELOG.md"}
 
 
 @pytest.mark.parametrize("folder", sorted(PLACES))

@@ -65,7 +65,11 @@ def test_a_constant_decides_at_once(tmp_path: Path, pocl: rx.Device, condition: 
 
 def test_an_input_decides_each_time(tmp_path: Path, pocl: rx.Device) -> None:
     before = [node("Equal", ["rate", "wanted"], ["c"])]
-    more: dict[str, Any] = {"before": before, "inputs": {"rate": (np.int64, [])}, "constants": {"wanted": np.int64(16000)}}
+    more: dict[str, Any] = {
+        "before": before,
+        "inputs": {"rate": (np.int64, [])},
+        "constants": {"wanted": np.int64(16000)},
+    }
     path = chosen(tmp_path / "m.onnx", THEN, OTHERWISE, **more)
     model = rx.load(path, pocl)
     for rate in (16000, 8000, 16000):
