@@ -29,7 +29,17 @@ from rx580lab.models.preprocess import as_rgb, resized
 if TYPE_CHECKING:
     from rx580lab.device import Device
 
-__all__ = ["Line", "Reader", "characters_of", "decoded", "open_reader", "regions", "unclipped"]
+__all__ = [
+    "Line",
+    "Reader",
+    "characters_of",
+    "decoded",
+    "line_input",
+    "normalised",
+    "open_reader",
+    "regions",
+    "unclipped",
+]
 
 Run = Callable[[NDArray[np.float32]], NDArray[Any]]
 
@@ -96,7 +106,7 @@ class Reader:
     def _boxes(self, image: NDArray[np.uint8], vision: Any) -> list[NDArray[np.float32]]:
         padded, above = _no_strip(image)
         height, width = detection_size(*padded.shape[:2])
-        shares = self.detect(_normalised(resized(padded, height, width)))
+        shares = self.detect(normalised(resized(padded, height, width)))
         if shares.shape != (1, 1, height, width):
             raise ModelError(
                 "ocr: detection", f"expected shares of shape (1, 1, {height}, {width}), got {shares.shape}"
@@ -108,7 +118,7 @@ class Reader:
         return [box for box in kept if all(np.ptp(box, axis=0) >= 1)]
 
     def _share_upside_down(self, classify: Run, crop: NDArray[np.uint8]) -> float:
-        shares = classify(_line_input(crop, CLASSIFIED_WIDTH))
+        shares = classify(line_input(crop, CLASSIFIED_WIDTH))
         if shares.shape != (1, 2):
             raise ModelError("ocr: classification", f"expected two shares, got an array of shape {shares.shape}")
         return float(shares[0, 1])
@@ -116,7 +126,7 @@ class Reader:
     def _text(self, crop: NDArray[np.uint8]) -> tuple[str, float]:
         wanted = math.ceil(HEIGHT * crop.shape[1] / crop.shape[0])
         width = max(NARROWEST, -(-wanted // WIDTH_STEP) * WIDTH_STEP)
-        shares = self.recognise(_line_input(crop, width))
+        shares = self.recognise(line_input(crop, width))
         if shares.ndim != 3 or shares.shape[0] != 1 or shares.shape[2] != len(self.characters) + 1:
             classes = len(self.characters) + 1
             raise ModelError("ocr: recognition", f"expected shares (1, columns, {classes}), got {shares.shape}")
@@ -190,17 +200,17 @@ def _no_strip(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
     return (np.pad(image, ((above, above), (0, 0), (0, 0)), mode="edge"), above) if above > 0 else (image, 0)
 
 
-def _normalised(image: NDArray[Any]) -> NDArray[np.float32]:
+def normalised(image: NDArray[Any]) -> NDArray[np.float32]:
     """(height, width, 3) of 0 to 255 as (1, 3, height, width) of -1 to 1."""
     scaled = image.astype(np.float32) / np.float32(127.5) - np.float32(1)
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
 
 
-def _line_input(crop: NDArray[np.uint8], width: int) -> NDArray[np.float32]:
+def line_input(crop: NDArray[np.uint8], width: int) -> NDArray[np.float32]:
     """A line 48 high in its proportions, followed by zeros up to ``width``; squeezed where it is longer."""
     made = np.zeros((1, 3, HEIGHT, width), np.float32)
     own = min(max(math.ceil(HEIGHT * crop.shape[1] / crop.shape[0]), 1), width)
-    made[..., :own] = _normalised(resized(crop, HEIGHT, own))
+    made[..., :own] = normalised(resized(crop, HEIGHT, own))
     return made
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rx580lab.errors import ModelError, ShapeError
 from rx580lab.models import ocr
+from tests.models.real_inputs import drawn
 from tests.models.sessions import exported, onnxruntime_session
 
 DRAWN = ("OpenCL on RX 580", "int8 GEMM 36 CU")
@@ -28,14 +29,6 @@ PAGE = [
     "unambiguously as either object or background.Here,",
     "histogram of grey values:",
 ]
-
-
-def drawn(*lines: str) -> NDArray[np.uint8]:
-    """Lines of text, black on white."""
-    picture = np.full((20 + 70 * len(lines), 640, 3), 255, np.uint8)
-    for index, line in enumerate(lines):
-        cv2.putText(picture, line, (20, 60 + 70 * index), cv2.FONT_HERSHEY_SIMPLEX, 1.6, (0, 0, 0), 3)
-    return picture
 
 
 def runner(name: str) -> ocr.Run:
