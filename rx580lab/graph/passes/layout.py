@@ -106,8 +106,8 @@ class Layout:
 
     def _turn(self, source: str, target: str, perm: list[int]) -> None:
         shape = self.known(source).shape
-        moved = [n for n in shape if n != 1]
-        if moved == [shape[k] for k in perm if shape[k] != 1]:  # no element moves
+        axes = [k for k in perm if shape[k] != 1]
+        if axes == sorted(axes):  # no element moves; two axes may be of one length
             self.nodes.append(self.reshaped(source, target))
         else:
             self.nodes.append(Node("Transpose", "", 13, f"{target}/turn", (source,), (target,), {"perm": perm}))
