@@ -43,11 +43,14 @@ def load_kernel(
 def load_source(device: Device, text: str, entry: str, options: Sequence[str] = (), *, where: str) -> Kernel:
     """The kernel ``entry`` of a source text; ``where`` names the text in messages."""
     program = _built(device, text, options, where)
-    try:
-        made = cl.Kernel(program, entry)
-    except cl.Error as error:
-        raise BuildError(where, f"expected a kernel named {entry!r} in it: {error}") from error
-    return Kernel(device, program, made, Build(where, entry, text, (*OPTIONS, *options)))
+    chosen = (*OPTIONS, *options)
+    made = device.kernel_cache.get((text, chosen, entry))
+    if made is None:
+        try:
+            made = device.kernel_cache[text, chosen, entry] = cl.Kernel(program, entry)
+        except cl.Error as error:
+            raise BuildError(where, f"expected a kernel named {entry!r} in it: {error}") from error
+    return Kernel(device, program, made, Build(where, entry, text, chosen))
 
 
 def load_sources(device: Device, text: str, options: Sequence[str] = (), *, where: str) -> dict[str, Kernel]:

@@ -14,14 +14,16 @@ __all__ = ["expanded_source", "kernel_files", "kernel_source", "kernels_dir"]
 Macro = int | float | str
 
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"[ \t]*$')
+_PACKAGE = Path(__file__).resolve().parent.parent
+# A kernel's path -> the files that its text is made of as they were, and the text; it is made again if one changes.
+_TEXTS: dict[Path, tuple[Mapping[Path, tuple[int, ...]], str]] = {}
 _MACRO_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
 
 def kernels_dir() -> Path:
     """The folder with the ``.cl`` files: ``RX580LAB_KERNELS``, a checkout's ``kernels/``, or the installed wheel's."""
     asked = os.environ.get("RX580LAB_KERNELS")
-    package = Path(__file__).resolve().parent.parent
-    places = [Path(asked)] if asked else [package / "_kernels", package.parent / "kernels"]
+    places = [Path(asked)] if asked else [_PACKAGE / "_kernels", _PACKAGE.parent / "kernels"]
     for place in places:
         if (place / "include").is_dir():
             return place
@@ -49,8 +51,28 @@ def kernel_source(name: str, macros: Mapping[str, Macro] | None = None) -> str:
         known = ", ".join(sorted(p.stem for p in root.glob("*.cl")))
         raise BuildError("compile", f"expected one of the kernels {known}, got {name!r}")
     defines = [_define(name, key, value) for key, value in (macros or {}).items()]
-    text = path.read_text(encoding="utf-8")
-    return "\n".join([*defines, _expanded(text, path.name, 1, root / "include", set())]) + "\n"
+    return "\n".join([*defines, _text(path, root / "include")]) + "\n"
+
+
+def _text(path: Path, include: Path) -> str:
+    """A kernel's text with its includes; read again only after a file of it has changed."""
+    stamps, text = _TEXTS.get(path, ({}, ""))
+    if stamps and all(_stamp(one) == stamp for one, stamp in stamps.items()):
+        return text
+    seen: set[Path] = set()
+    before = _stamp(path)
+    text = _expanded(path.read_text(encoding="utf-8"), path.name, 1, include, seen)
+    _TEXTS[path] = ({path: before, **{one: _stamp(one) for one in seen}}, text)
+    return text
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when somebody writes a file; empty for one that is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def expanded_source(text: str, name: str, macros: Mapping[str, Macro] | None = None, first_line: int = 1) -> str:

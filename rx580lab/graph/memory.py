@@ -161,7 +161,8 @@ def place(wanted: Sequence[Buffer], *, align: int, largest: int | None = None) -
 def _by_fullest_step(wanted: Sequence[Buffer]) -> Callable[[Buffer], tuple[int, ...]]:
     """Those that are needed when most memory is come first, the largest of them first."""
     loads = {
-        one.first: sum(other.nbytes for other in wanted if other.meets(replace(one, last=one.first))) for one in wanted
+        step: sum(other.nbytes for other in wanted if other.first <= step <= other.last)
+        for step in {one.first for one in wanted}
     }
     fullest = {one.name: max(load for step, load in loads.items() if one.first <= step <= one.last) for one in wanted}
     return lambda one: (-fullest[one.name], -one.nbytes, one.first)

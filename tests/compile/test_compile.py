@@ -198,3 +198,22 @@ def test_two_templates_of_one_source_have_entries_of_their_own(kernels: Path, de
     tune(kernels / "tuned", device.isa, 2, compiling.source_hash("add"))
     assert compiling.tuned(device, "add_gpu", "add") is None
     assert compiling.tuned(device, "add", "add") == {"SCALE": 2}
+
+
+def test_a_file_that_changes_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel and each of its headers; in between the text is kept."""
+    monkeypatch.setenv("RX580LAB_KERNELS", str(tmp_path))
+    (tmp_path / "include").mkdir()
+    kernel, header = tmp_path / "one.cl", tmp_path / "include" / "part.h"
+    kernel.write_text('#include "part.h"\n')
+    header.write_text("int first;\n")
+    assert "int first;" in compiling.kernel_source("one")
+    assert compiling.kernel_source("one", {"A": 1}) == "#define A 1\n" + compiling.kernel_source("one")
+    header.write_text("int other;  \n")
+    assert "int other;" in compiling.kernel_source("one")
+    kernel.write_text("int alone;\n")
+    assert "int other;" not in compiling.kernel_source("one")
+    header.unlink()
+    kernel.write_text('#include "part.h"\n\n')
+    with pytest.raises(BuildError, match=r"expected a file of kernels/include, got \"part\.h\""):
+        compiling.kernel_source("one")
