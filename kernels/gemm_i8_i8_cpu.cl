@@ -50,7 +50,19 @@ gemm_i8_i8_cpu_pack_b(const int N, const int K, const __global uchar *restrict b
   const int n_pairs = (K + 1) / 2;
   b += column;
   panels += (size_t)column * n_pairs;
-  for (int pair = 0; pair < n_pairs; ++pair, b += 2 * (size_t)N, panels += NR) {
+  int pair = 0;
+  if (column + NR <= N) { // without conditions, and so in vectors; the last row of an odd K comes below
+    int zeros[NR];
+    for (int j = 0; j < NR; ++j) {
+      zeros[j] = BYTE_OF(b_zero[(column + j) * b_step], b_flip);
+    }
+    for (; 2 * pair + 1 < K; ++pair, b += 2 * (size_t)N, panels += NR) {
+      for (int j = 0; j < NR; ++j) {
+        panels[j] = PAIR(BYTE_OF(b[j], b_flip) - zeros[j], BYTE_OF(b[N + j], b_flip) - zeros[j]);
+      }
+    }
+  }
+  for (; pair < n_pairs; ++pair, b += 2 * (size_t)N, panels += NR) {
     for (int j = 0; j < NR; ++j) {
       const int inside = column + j < N;
       const uchar zero = inside ? b_zero[(column + j) * b_step] : 0;
