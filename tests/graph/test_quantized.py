@@ -253,3 +253,5 @@ def test_a_network_quantized_as_it_runs(tmp_path: Path, pocl: rx.Device) -> None
     np.testing.assert_allclose(got, expected, rtol=0, atol=0.02 * np.abs(expected).max())
     ops = launched(model, x=x)
     assert (ops.count("dynamic_quantize"), ops.count("conv_i8_i8"), ops.count("gemm_i8_i8")) == (4, 3, 1)
+    products = [step.node for step in model.plan({"x": x}).steps if step.node.op in ("ConvInteger", "MatMulInteger")]
+    assert [one.attribute("output") for one in products] == ["float32"] * 4
