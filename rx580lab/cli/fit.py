@@ -31,6 +31,7 @@ def fit(
         list[str] | None,
         typer.Option("--set", metavar="NAME=LENGTHS", help="Lengths of an input: x=1x3x640x640. May be repeated."),
     ] = None,
+    cpu: Annotated[bool, typer.Option("--cpu", help="For a processor, whose arrays are laid out otherwise.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether a model fits a device's memory: weights, what it computes, the largest array, against limits.
@@ -50,7 +51,11 @@ def fit(
         given = parse_lengths(" ".join(lengths or ()), rx.load(path).inputs) if lengths else {}
         named = {name: one for name, one in given.items() if any(text.startswith(f"{name}=") for text in lengths or ())}
         found = rx.graph.fit(
-            path, named or given, memory_bytes=limits[0], allocation_bytes=limits[1] or card.allocation_bytes
+            path,
+            named or given,
+            memory_bytes=limits[0],
+            allocation_bytes=limits[1] or card.allocation_bytes,
+            device_class="cpu" if cpu else "gpu",
         )
     if as_json:
         print_json({**found.as_dict(), "path": model})

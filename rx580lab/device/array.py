@@ -39,17 +39,23 @@ class Slot:
         nbytes: how much is needed. buffer: the memory object; None before ``fill``.
     """
 
-    __slots__ = ("_parts", "block", "buffer", "nbytes")
+    __slots__ = ("_parts", "_whole", "block", "buffer", "nbytes")
 
-    def __init__(self, nbytes: int) -> None:
+    def __init__(self, nbytes: int, whole: Slot | None = None) -> None:
         self.nbytes = nbytes
+        self._whole = whole
         self.buffer: Any = None
         self.block: Block | None = None
         self._parts: list[tuple[int, Slot]] = []
 
+    @property
+    def whole(self) -> Slot:
+        """What it is a part of, or itself."""
+        return self if self._whole is None else self._whole
+
     def part(self, offset: int, nbytes: int) -> Slot:
         """A range of it, to be filled with it; both in bytes."""
-        found = Slot(nbytes)
+        found = Slot(nbytes, self.whole)
         self._parts.append((offset, found))
         if self.buffer is not None:
             found._fill_from(self, offset)
@@ -119,6 +125,11 @@ class Array:
     def block(self) -> Any:
         """The allocation that it lies in, which other arrays may share; None for an empty array."""
         return self._buffer.block if isinstance(self._buffer, Slot) else self._block
+
+    @property
+    def slot(self) -> Slot | None:
+        """The memory that it lies in, if that was chosen after it was made, or still has to be."""
+        return self._buffer.whole if isinstance(self._buffer, Slot) else None
 
     @property
     def waits(self) -> bool:

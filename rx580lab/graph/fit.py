@@ -103,12 +103,13 @@ def fit(
     *,
     memory_bytes: int | None = None,
     allocation_bytes: int | None = None,
+    device_class: str = "gpu",
 ) -> Fit:
     """What the model of that file needs for inputs of these lengths, and whether it fits within the limits.
 
-    Lengths that the file leaves open and ``lengths`` does not give are taken as 1. What ops need for themselves while
-    they run, and what packing adds to weights, only a device knows: that comes on top. Raises as ``load`` and
-    ``Model.plan`` do.
+    ``device_class``: "gpu" or "cpu", for which arrays are laid out (``Device.device_class``). Lengths that the file
+    leaves open and ``lengths`` does not give are taken as 1. What ops need for themselves while they run, and what
+    packing adds to weights, only a device knows: that comes on top. Raises as ``load`` and ``Model.plan`` do.
     """
     model = load(path)
     whole = assumed_lengths(model.inputs, lengths or {})
@@ -118,7 +119,9 @@ def fit(
         if name not in (lengths or {}) and (info.shape is None or not all(isinstance(n, int) for n in info.shape))
     )
     try:
-        found = model.footprint(whole, memory_bytes=memory_bytes, allocation_bytes=allocation_bytes)
+        found = model.footprint(
+            whole, memory_bytes=memory_bytes, allocation_bytes=allocation_bytes, device_class=device_class
+        )
     except ModelError as error:
         if not assumed:
             raise

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -232,7 +232,7 @@ def lower(graph: Graph, device: Device, weights: Weights) -> Lowered:
     steps = tuple(_step(context, node) for node in graph.nodes)
     held = {id(array.block): array.block.nbytes for step in steps for array in step.arrays if array.block is not None}
     placed = {**slots, **{one.name: (one, slot) for one, slot in context.workspace}}
-    placement = _place([one for one, _slot in placed.values()], device)
+    placement = _place(_by_launches(graph, steps, placed.values()), device)
     alone = _place([one for one, _slot in slots.values()], device)
     _fill(graph, device, placement, placed)
     for step in steps:
@@ -276,6 +276,25 @@ def _step(context: Context, node: Node) -> Step:
         raise BuildError(f"{file}: {node}", f"[{error.where}] {error.message}") from error  # the log is in the message
     except REFUSALS as error:
         raise ModelError(f"{file}: {node}", f"its inputs or attributes contradict each other: {error}") from error
+
+
+def _by_launches(graph: Graph, steps: Sequence[Step], placed: Iterable[tuple[Buffer, Slot]]) -> list[Buffer]:
+    """The buffers with their first and last launch for steps: what a step's first launch reads for the last time may
+    give way to what its second one writes.
+    """
+    launches = [launch for step in steps for launch in step.launches]
+    spans: dict[int, tuple[int, int]] = {}
+    for place_, launch in enumerate(launches):
+        for key in {id(one.slot) for one in launch.arrays}:
+            spans[key] = spans.get(key, (place_, place_))[0], place_
+    found = []
+    for one, slot in placed:
+        first, last = spans.get(id(slot), (0, 0))
+        is_input, is_output = (not {*names}.isdisjoint(one.values) for names in (graph.inputs, graph.outputs))
+        found.append(
+            replace(one, first=0 if is_input else first, last=len(launches) if is_input or is_output else last)
+        )
+    return found
 
 
 def _place(wanted: Sequence[Buffer], device: Device) -> Placement:

@@ -15,6 +15,10 @@ __all__ = ["ALIGN_BYTES", "Buffer", "Placement", "aligned", "buffers", "place", 
 # a plan takes the same memory everywhere.
 ALIGN_BYTES = 512
 
+# How often ``place`` tries again with the buffer that lies highest put first, unless it is this near to the least that
+# any placement takes.
+ROUNDS, NEAR = 24, 1.02
+
 
 @dataclass(frozen=True)
 class Buffer:
@@ -155,7 +159,24 @@ def place(wanted: Sequence[Buffer], *, align: int, largest: int | None = None) -
     )
     found = [_placed(sorted(merged, key=order), align, largest) for order in orders]
     best = min(found, key=lambda one: one.nbytes)
+    least = max(
+        (sum(other.nbytes for other in merged if other.meets(replace(one, last=one.first))) for one in merged),
+        default=0,
+    )
+    ordered = sorted(merged, key=orders[0])
+    for _ in range(ROUNDS):
+        if best.nbytes <= NEAR * least:
+            break
+        tried = _placed(ordered, align, largest)
+        best = min(best, tried, key=lambda one: one.nbytes)
+        top = _topmost(ordered, tried)
+        ordered.sort(key=lambda one: one.name != top)
     return Placement(best.blocks, {one.name: best.at[home[one.name]] for one in wanted if one.nbytes}, tuple(wanted))
+
+
+def _topmost(wanted: Sequence[Buffer], placement: Placement) -> str:
+    """The buffer that ends last in its block, of those in the largest block: whoever comes first lies lower."""
+    return max(wanted, key=lambda one: placement.at[one.name][1] + one.nbytes).name
 
 
 def _by_fullest_step(wanted: Sequence[Buffer]) -> Callable[[Buffer], tuple[int, ...]]:

@@ -108,9 +108,9 @@ class Model:
         with self._lock:
             return self._plan(self._given.checked(given, self.device))
 
-    def specialised(self, inputs: Mapping[str, Value]) -> Graph:
-        """The graph that would run for inputs of these types."""
-        return optimise(specialise(self.graph, inputs), self.device.device_class)
+    def specialised(self, inputs: Mapping[str, Value], device_class: str | None = None) -> Graph:
+        """The graph that would run for inputs of these types, on its device or another of that class."""
+        return optimise(specialise(self.graph, inputs), device_class or self.device.device_class)
 
     def footprint(
         self,
@@ -119,11 +119,15 @@ class Model:
         memory_bytes: int | None = None,
         allocation_bytes: int | None = None,
         base_align_bytes: int | None = None,
+        device_class: str = "gpu",
     ) -> Footprint:
-        """What it needs of memory for inputs of these lengths, held against limits. No device is opened."""
+        """What it needs of memory for inputs of these lengths, held against limits. No device is opened.
+
+        ``device_class``: "gpu" or "cpu", for which arrays are laid out (``Device.device_class``).
+        """
         given = self._given.checked({name: self._given.lengths(name, one) for name, one in lengths.items()}, None)
         return footprint(
-            self.specialised(self._types(given)),
+            self.specialised(self._types(given), device_class),
             memory_bytes=memory_bytes,
             allocation_bytes=allocation_bytes,
             base_align_bytes=base_align_bytes,
