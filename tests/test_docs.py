@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +93,7 @@ def test_each_make_target_in_the_readme_exists() -> None:
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_the_python_examples_run(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_examples_run(code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RX580LAB_DEVICE", "pocl")
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - the README is ours
