@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import Counter, OrderedDict
@@ -25,6 +26,7 @@ from rx580lab.graph.model_plan import ModelPlan
 from rx580lab.graph.passes import optimise, simplify
 from rx580lab.graph.specialise import deciding_inputs, refuse_unsupported, specialise
 from rx580lab.graph.summary import Summary, summary_of
+from rx580lab.ops.sizing import turn_limit
 
 __all__ = ["Model", "ModelPlan", "TensorInfo", "load"]
 
@@ -110,7 +112,11 @@ class Model:
 
     def specialised(self, inputs: Mapping[str, Value], device_class: str | None = None) -> Graph:
         """The graph that would run for inputs of these types, on its device or another of that class."""
-        return optimise(specialise(self.graph, inputs), device_class or self.device.device_class)
+        if device_class is None:
+            # What bounds the turns of loops cannot run the templates for processors, nor the layout that they read.
+            bounded = turn_limit(self.device) < math.inf
+            device_class = "gpu" if bounded else self.device.device_class
+        return optimise(specialise(self.graph, inputs), device_class)
 
     def footprint(
         self,

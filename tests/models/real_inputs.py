@@ -35,7 +35,7 @@ def _line(width: int) -> dict[str, NDArray[Any]]:
 def real_inputs(name: str, *, small: bool = False) -> dict[str, NDArray[Any]]:
     """Inputs of the model ``name`` by their names; ``small`` ones where a device is slow and the model lets one."""
     if name == "fashion-mnist":
-        return {"image": input_of(read_slice().pictures[:8])}
+        return {"image": input_of(read_slice().pictures[: 1 if small else 8])}
     if name == "efficientnet-lite0":
         return {"image": classifier_input(skimage.data.coffee())}
     if name == "ppocrv4-det":
