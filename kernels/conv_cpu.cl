@@ -3,11 +3,11 @@
 // All tensors are pixel-major here: the channels of a pixel lie side by side, and where a pixel lies is looked up in a
 // table, so that any stride, dilation, padding and number of axes is the same loop. For each pixel a tap adds a run of
 // products: x at source + tap, over the channels of one position, or of a whole row of the kernel where these adjoin.
-// x is bordered by zeros, so no tap is tested. conv_cpu_arrange.cl brings x and w into that form.
+// x is bordered by zeros, or pixels near its edges have a shorter list of taps: none is tested. conv_cpu_arrange.cl brings x and w into that form.
 //
 // Shapes: x (images, bordered pixels, C) fp32; panels (groups, ceil(filters/NR), taps * run, NR) fp32; bias (K);
-// residual and out as `targets` and `step` say, fp32 or fp16. NDRange: (ceil(pixels/tile_p), ceil(panels/tile_n),
-// images * groups), work-groups of one. Traffic: x once per tile_n panels, panels once per tile_p pixels, out once.
+// residual and out as `targets` and `step` say, fp32 or fp16. NDRange: (tiles, ceil(panels/tile_n),
+// images * groups), work-groups of one. Traffic: x once per tile_n panels, panels once per tile, out once.
 
 #include "mac.h"
 #include "storage.h"
@@ -98,15 +98,17 @@
 // micro_tile_<rows>x<n>: sums of `rows` pixels (the last one again beyond `valid`) by n panels -> out or tile.
 #define MICRO_TILE(rows, n)                                                                                            \
   MICRO void micro_tile_##rows##x##n(const int valid, const int n_taps, const int run, const __global int *taps,       \
-                                     const __global int *sources, const __global int *targets,                         \
-                                     const __global float *x, const __global float16 *panel, const size_t panel_step,  \
-                                     const int direct, const float alpha, const float beta,                            \
-                                     const __global stored *bias, __global stored *out, float16 *tile) {               \
+                                     const __global int *begins, const __global int *sources,                          \
+                                     const __global int *targets, const __global float *x,                             \
+                                     const __global float16 *panels, const size_t panel_step, const int direct,        \
+                                     const float alpha, const float beta, const __global stored *bias,                 \
+                                     __global stored *out, float16 *tile) {                                            \
     ROWS_##rows(START_ROW, n) ROWS_##rows(FIND_ROW, n) if (direct) {                                                   \
       ROWS_##rows(EXPECT_ROW, n)                                                                                       \
     }                                                                                                                  \
-    for (int t = 0; t < n_taps; ++t, panel += run) {              \
+    for (int t = 0; t < n_taps; ++t) {                                                                                 \
       const __global float *from = x + taps[t];                                                                        \
+      const __global float16 *panel = panels + begins[t];                                                              \
       _Pragma("unroll UNROLL_K") for (size_t k = 0; k < run; ++k) {                                                    \
         PANELS_##n(READ_PANEL, 0) ROWS_##rows(ADD_PRODUCTS, n)                                                         \
       }                                                                                                                \
@@ -196,8 +198,8 @@ INLINE void store_values(const int valid, const int filters, const __global int 
 
 #define CASE(rows, n)                                                                                                  \
   case rows:                                                                                                           \
-    micro_tile_##rows##x##n(valid, n_taps, run, taps, sources + p, targets + p, x, panel, panel_step, direct, alpha,   \
-                            beta, bias + filter, out + place, tile);                                                   \
+    micro_tile_##rows##x##n(valid, n_taps, run, taps, begins, sources + p, targets + p, x, panel, panel_step, direct,  \
+                            alpha, beta, bias + filter, out + place, tile);                                            \
     break;
 #define BY_ROWS(n)                                                                                                     \
   if (panels_now == n) {                                                                                               \
@@ -208,11 +210,12 @@ INLINE void store_values(const int valid, const int filters, const __global int 
     }                                                                                                                  \
   }
 
-// step: from one channel of a pixel to the next in out; x_image, out_image: elements of an image.
+// tiles: first pixel, the one after the last, first tap, taps, operands of a tap, of each tile: its pixels meet the same
+// taps. depth: products of a panel; step: from one channel of a pixel to the next in out; x_image, out_image: elements.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-conv_cpu(const int n_pixels, const int n_taps, const int run, const int filters_each, const int n_groups,
-         const int channels_each, const int x_image, const int out_image, const int step, const int tile_p,
-         const int tile_n, const int flags, const float alpha, const float beta, const __global int *restrict taps,
+conv_cpu(const int depth, const int filters_each, const int n_groups, const int channels_each, const int x_image,
+         const int out_image, const int step, const int tile_n, const int flags, const float alpha, const float beta,
+         const __global int *restrict tiles, const __global int *restrict taps, const __global int *restrict begins,
          const __global int *restrict sources, const __global int *restrict targets, const __global float *restrict x,
          const __global float *restrict panels, const __global stored *restrict bias,
          const __global stored *restrict residual, __global stored *restrict out) {
@@ -221,8 +224,11 @@ conv_cpu(const int n_pixels, const int n_taps, const int run, const int filters_
   const int group = get_group_id(2) - image * n_groups;
   const int n_panels = (filters_each + NR - 1) / NR;
   const int last = min((int)(get_group_id(1) + 1) * tile_n, n_panels);
-  const int p_end = min((int)(get_group_id(0) + 1) * tile_p, n_pixels);
-  const size_t panel_step = (size_t)n_taps * run;
+  const __global int *own = tiles + 5 * get_group_id(0);
+  const int p_end = own[1], n_taps = own[3], run = own[4];
+  const size_t panel_step = depth;
+  taps += own[2];
+  begins += own[2];
   x += (size_t)image * x_image + group * channels_each;
   for (int j = get_group_id(1) * tile_n, panels_now; j < last; j += panels_now) {
     panels_now = last - j >= PANELS ? PANELS : PANELS > 1 && last - j >= 2 ? 2 : 1;
@@ -232,7 +238,7 @@ conv_cpu(const int n_pixels, const int n_taps, const int run, const int filters_
     const int whole = filters == panels_now * NR;
     const int direct = DIRECT && whole && step == 1 && !(flags & WITH_RESIDUAL);
     const size_t place = (size_t)image * out_image + (size_t)filter * step;
-    int p = get_group_id(0) * tile_p;
+    int p = own[0];
     for (int strips = (p_end - p + 5) / 6; strips > 0; --strips) {
       // Equal strips: a last one of a single pixel would cost as much as a whole one.
       const int valid = (p_end - p + strips - 1) / strips;

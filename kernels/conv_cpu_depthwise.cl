@@ -1,7 +1,7 @@
 // Depthwise convolution for processors: one filter per channel, so that every product meets its operand once.
 //
 //   conv_cpu_depthwise          pixel-major: vectors over channels. x (images, bordered pixels, C) fp32, w (taps, C)
-//                               fp32, out as `targets` says. NDRange: (ceil(pixels/TILE_P), 1, images).
+//                               fp32, out as `targets` says. NDRange: (tiles, 1, images), as in conv_cpu.cl.
 //   conv_cpu_depthwise_planes   channel-major: vectors along rows. x (images, C, rows, W), w (C, taps), out (images, C,
 //                               rows, OW), fp32 or fp16. NDRange: as many as planes are given for scratch.
 //   conv_cpu_depthwise_pack     w (C, taps) -> (taps, C) fp32. NDRange: (taps).
@@ -11,9 +11,6 @@
 #include "storage.h"
 
 #include "epilogue.h"
-
-// Pixels of a work-item of conv_cpu_depthwise; unit: pixels. Fixed: a multiple of the four that are summed side by side.
-#define TILE_P 64
 
 #define WITH_BIAS 1
 #define WITH_RESIDUAL 2
@@ -38,12 +35,12 @@
     WRITE16(ACTIVATE16(v, alpha, beta), out + target);                                                                 \
   }
 INLINE void four_pixels(const int valid, const int n_taps, const int channels, const __global int *taps,
-                        const __global int *sources, const __global int *targets, const int flags, const float alpha,
-                        const float beta, const __global float *x, const __global float *w, const float16 shift,
+                        const __global int *begins, const __global int *sources, const __global int *targets,
+                        const int flags, const float alpha, const float beta, const __global float *x, const __global float *w, const float16 shift,
                         const __global stored *residual, __global stored *out) {
   FOUR(START)
-  for (int t = 0; t < n_taps; ++t, w += channels) {
-    const float16 factor = LOAD16(w);
+  for (int t = 0; t < n_taps; ++t) {
+    const float16 factor = LOAD16(w + begins[t] * channels);
     const __global float *from = x + taps[t];
     FOUR(ADD)
   }
@@ -51,29 +48,33 @@ INLINE void four_pixels(const int valid, const int n_taps, const int channels, c
 }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-conv_cpu_depthwise(const int n_pixels, const int n_taps, const int channels, const int x_image, const int out_image,
-                   const int flags, const float alpha, const float beta, const __global int *restrict taps,
-                   const __global int *restrict sources, const __global int *restrict targets,
+conv_cpu_depthwise(const int channels, const int x_image, const int out_image, const int flags, const float alpha,
+                   const float beta, const __global int *restrict tiles, const __global int *restrict taps,
+                   const __global int *restrict begins, const __global int *restrict sources,
+                   const __global int *restrict targets,
                    const __global float *restrict x, const __global float *restrict w,
                    const __global stored *restrict bias, const __global stored *restrict residual,
                    __global stored *restrict out) {
   x += (size_t)get_group_id(2) * x_image;
   residual += (size_t)get_group_id(2) * out_image;
   out += (size_t)get_group_id(2) * out_image;
-  const int end = min((int)(get_group_id(0) + 1) * TILE_P, n_pixels);
+  const __global int *own = tiles + 5 * get_group_id(0);
+  const int end = own[1], n_taps = own[3];
+  taps += own[2];
+  begins += own[2];
   const int whole = channels / 16 * 16;
-  for (int p = get_group_id(0) * TILE_P; p < end; p += 4) {
+  for (int p = own[0]; p < end; p += 4) {
     const int valid = min(4, end - p);
     for (int c = 0; c < whole; c += 16) {
       const float16 shift = flags & WITH_BIAS ? READ16(bias + c) : (float16)(0.0f);
-      four_pixels(valid, n_taps, channels, taps, sources + p, targets + p, flags, alpha, beta, x + c, w + c, shift,
-                  residual + c, out + c);
+      four_pixels(valid, n_taps, channels, taps, begins, sources + p, targets + p, flags, alpha, beta, x + c, w + c,
+                  shift, residual + c, out + c);
     }
     for (int i = p; i < p + valid; ++i) {
       for (int c = whole; c < channels; ++c) {
         float v = 0.0f;
         for (int t = 0; t < n_taps; ++t) {
-          v = MAC(x[sources[i] + taps[t] + c], w[t * channels + c], v);
+          v = MAC(x[sources[i] + taps[t] + c], w[begins[t] * channels + c], v);
         }
         v += flags & WITH_BIAS ? READ(bias + c) : 0.0f;
         if (flags & WITH_RESIDUAL) {

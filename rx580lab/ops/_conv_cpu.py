@@ -14,12 +14,13 @@ from rx580lab.compile import Launch, load_kernel
 from rx580lab.device import Array, Device
 from rx580lab.errors import InputError
 from rx580lab.ops._conv_geometry import Geometry, Layouts, Triple
+from rx580lab.ops._conv_job import Bordered, Job, Part, conv_job, places, total
 from rx580lab.ops.epilogue import Epilogue
 from rx580lab.ops.plan import Constraint, Params
 from rx580lab.ops.sizing import ceil_div, checked_count, runs_avx512, turn_limit
 
 __all__ = [
-    "CONSTRAINTS", "DEFAULT", "SPACE", "Job", "Operands", "PackedWeights", "bordered", "conv_job",
+    "CONSTRAINTS", "DEFAULT", "SPACE", "Job", "Operands", "PackedWeights", "Part", "bordered", "conv_job",
     "depthwise_launches", "direct_launch", "direct_turns", "flags_and_arrays", "needed_after", "pack",
     "pack_depthwise", "places", "sized",
 ]  # fmt: skip
@@ -89,64 +90,27 @@ class Operands:
         return {**self.epilogue.macros(), "HALF": int(self.out.dtype == np.float16)}
 
 
-@dataclass(frozen=True)
-class Job:
-    """One pass over pixels of out: where each is read and stored, and what each tap adds.
-
-    Attributes:
-        sources: of each pixel, in an image of bordered x. targets: of each pixel, in an image of out.
-        taps: from a pixel's source to the operands of a tap. run: operands of a tap, side by side.
-        positions: the kernel's positions that the taps stand for, in order. adjoining: pixels are side by side in out.
-    """
-
-    sources: Ints
-    targets: Ints
-    taps: Ints
-    run: int
-    positions: Ints
-    adjoining: bool
-
-
-@dataclass(frozen=True)
-class Bordered:
-    """x as the kernels read it: pixel-major, fp32, ``borders`` of zeros before each axis.
-
-    ``lengths`` are those of the padded axes, ``launches`` bring x there.
-    """
-
-    array: Array
-    lengths: Triple
-    borders: Triple
-    launches: tuple[Launch, ...]
-
-
-def places(lengths: Triple, strides: Triple, starts: Triple, within: Triple, scale: int = 1) -> Ints:
-    """Places of all (depth, height, width) < ``lengths`` in an array of lengths ``within``, times ``scale``."""
-    pitches = (within[1] * within[2], within[2], 1)
-    axes = [(np.arange(lengths[i]) * strides[i] + starts[i]) * pitches[i] * scale for i in range(3)]
-    return (axes[0][:, None, None] + axes[1][:, None] + axes[2]).reshape(-1).astype(np.int32)
-
-
 def bordered(device: Device, found: Geometry, given: Operands, before: Triple, after: Triple) -> Bordered:
     """Makes x have at least these borders: itself where it has them already, else a copy."""
     layouts, x = given.layouts, given.x
     inside = layouts.x_borders
     enough = all(inside[0][i] >= before[i] and inside[1][i] >= after[i] for i in range(3))
-    if layouts.x_nhwc and enough and x.dtype == np.float32 and x.size:
-        return Bordered(x, _sum(_sum(inside[0], found.size), inside[1]), inside[0], ())
-    lengths = _sum(_sum(before, found.size), after)
+    # What a pixel-major out lacks of borders, its pixels' sums leave out: their order there is free.
+    if layouts.x_nhwc and (enough or layouts.out_nhwc) and x.dtype == np.float32 and x.size:
+        return Bordered(x, total(total(inside[0], found.size), inside[1]), *inside, ())
+    lengths = total(total(before, found.size), after)
     checked_count("conv", math.prod(lengths) * found.channels)
     n = max(found.batch * math.prod(lengths) * found.channels, 1)
     written_whole = x.size and (layouts.x_nhwc or lengths == found.size)
     keep = None if written_whole else ("conv_bordered", lengths, before, found.size, found.channels)
     made = device.scratch(n, keep=keep)
     if x.size == 0:
-        return Bordered(made, lengths, before, ())
+        return Bordered(made, lengths, before, after, ())
     macros = {"HALF": int(x.dtype == np.float16)}
     y_image = np.int32(math.prod(lengths) * found.channels)
     if layouts.x_nhwc:
         rows: Triple = (found.size[0], found.size[1], 1)
-        whole = _sum(_sum(inside[0], found.size), inside[1])
+        whole = total(total(inside[0], found.size), inside[1])
         sources = np.full(lengths[:2], -1, np.int32)
         ends = before[0] + rows[0], before[1] + rows[1]
         starts = places(rows, (1, 1, 1), inside[0], whole, found.channels)
@@ -166,7 +130,7 @@ def bordered(device: Device, found: Geometry, given: Operands, before: Triple, a
             (ceil_div(n_pixels, BLOCK), 1, found.batch), (1, 1, 1),
             np.int32(n_pixels), np.int32(found.channels), y_image, to, x, made,
         )  # fmt: skip
-    return Bordered(made, lengths, before, (launch,))
+    return Bordered(made, lengths, before, after, (launch,))
 
 
 def needed_after(found: Geometry) -> Triple:
@@ -176,28 +140,6 @@ def needed_after(found: Geometry) -> Triple:
         for i in range(3)
     ]
     return _triple([max(ends[i] - found.size[i], 0) for i in range(3)])
-
-
-def conv_job(found: Geometry, source: Bordered, layouts: Layouts) -> Job:
-    """The one pass of a convolution."""
-    channels, kernel = found.channels, found.kernel
-    starts = _triple([source.borders[i] - found.before[i] for i in range(3)])
-    sources = places(found.out, found.strides, starts, source.lengths, channels)
-    # Positions of a row of the kernel adjoin, with all their channels, where nothing lies between them.
-    joined = found.group == 1 and (found.dilations[2] == 1 or kernel[2] == 1)
-    steps: Triple = (kernel[0], kernel[1], 1) if joined else kernel
-    taps = places(steps, found.dilations, (0, 0, 0), source.lengths, channels)
-    run = kernel[2] * channels if joined else found.channels_each
-    positions = np.arange(found.n_taps, dtype=np.int32)
-    return Job(sources, out_places(found, layouts), taps, run, positions, not layouts.out_nhwc)
-
-
-def out_places(found: Geometry, layouts: Layouts) -> Ints:
-    """Where each pixel of an image of out lies."""
-    if not layouts.out_nhwc:
-        return np.arange(found.n_pixels, dtype=np.int32)
-    before, after = layouts.out_borders
-    return places(found.out, (1, 1, 1), before, _sum(_sum(before, found.out), after), found.filters)
 
 
 def pack(device: Device, found: Geometry, w: Array, positions: Ints, transposed: bool = False) -> tuple[Array, Launch]:
@@ -231,22 +173,29 @@ def direct_launch(
     bias = device.constant(np.zeros(found.filters, given.out.dtype)) if given.bias is None else given.bias
     macros = {**given.macros, "USE_AVX512": params["USE_AVX512"], "UNROLL_K": params["UNROLL_K"]}
     kernel = load_kernel(device, "conv_cpu", "conv_cpu", macros)
-    n_pixels, n_panels = len(job.sources), ceil_div(found.filters_each, PANEL)
+    n_panels = ceil_div(found.filters_each, PANEL)
     flags = WITH_RESIDUAL * (given.residual is not None) + ADJOINING * job.adjoining
     counts = (
-        n_pixels, len(job.taps) if panels is not None else 0, job.run, found.filters_each, found.group,
-        found.channels_each, math.prod(source.lengths) * found.channels, given.out.size // found.batch,
-        1 if given.layouts.out_nhwc else found.n_pixels, params["TILE_P"], params["TILE_N"], flags,
+        job.depth, found.filters_each, found.group, found.channels_each, math.prod(source.lengths) * found.channels,
+        given.out.size // found.batch, 1 if given.layouts.out_nhwc else found.n_pixels, params["TILE_N"], flags,
     )  # fmt: skip
-    no_taps = np.zeros(1, np.int32)
-    tables = (device.constant(table if table.size else no_taps) for table in (job.taps, job.sources, job.targets))
+    tiles, tables = _tables(device, job, params["TILE_P"], panels is not None)
     return kernel.bind(
-        (ceil_div(n_pixels, params["TILE_P"]), ceil_div(n_panels, params["TILE_N"]), found.batch * found.group),
-        (1, 1, 1),
+        (tiles, ceil_div(n_panels, params["TILE_N"]), found.batch * found.group), (1, 1, 1),
         *map(np.int32, counts), *given.epilogue.args(), *tables, source.array,
         source.array if panels is None else panels, bias, given.unused if given.residual is None else given.residual,
         given.out,
     )  # fmt: skip
+
+
+def _tables(device: Device, job: Job, tile: int, products: bool = True) -> tuple[int, list[Array]]:
+    """How many tiles, and the tables of tiles, taps, their places in panels, sources and targets."""
+    tiles = job.tiles(tile)
+    if not products:
+        tiles[:, 3] = 0
+    none = np.zeros(1, np.int32)
+    tables = tiles, *(table if table.size else none for table in (job.taps, job.begins)), job.sources, job.targets
+    return len(tiles), [device.constant(table) for table in tables]
 
 
 def depthwise_launches(
@@ -273,14 +222,11 @@ def _depthwise_pixels(
         launches.append(launch)
     kernel = load_kernel(device, "conv_cpu_depthwise", "conv_cpu_depthwise", given.macros)
     flags, more = flags_and_arrays(given)
-    counts = (
-        found.n_pixels, found.n_taps, found.channels, math.prod(source.lengths) * found.channels,
-        given.out.size // found.batch, flags,
-    )  # fmt: skip
-    tables = (device.constant(table) for table in (job.taps, job.sources, job.targets))
+    counts = found.channels, math.prod(source.lengths) * found.channels, given.out.size // found.batch, flags
+    tiles, tables = _tables(device, job, DEPTHWISE_PIXELS)
     launches.append(
         kernel.bind(
-            (ceil_div(found.n_pixels, DEPTHWISE_PIXELS), 1, found.batch), (1, 1, 1),
+            (tiles, 1, found.batch), (1, 1, 1),
             *map(np.int32, counts), *given.epilogue.args(), *tables, source.array, packed, *more, given.out,
         )
     )  # fmt: skip
@@ -289,7 +235,7 @@ def _depthwise_pixels(
 
 def _depthwise_planes(device: Device, found: Geometry, given: Operands, w: Array) -> tuple[list[Launch], list[Array]]:
     after = needed_after(found)
-    lengths = _sum(_sum(found.before, found.size), after)
+    lengths = total(total(found.before, found.size), after)
     plane_length = checked_count("conv", math.prod(lengths) + SLACK * max(found.strides[2], 1))
     n_planes = found.batch * found.channels
     n_items = min(n_planes, 4 * device.compute_units)
@@ -317,10 +263,6 @@ def flags_and_arrays(given: Operands) -> tuple[int, tuple[Array, Array]]:
     flags = WITH_BIAS * (given.bias is not None) + WITH_RESIDUAL * (given.residual is not None)
     bias, residual = (given.unused if one is None else one for one in (given.bias, given.residual))
     return flags, (bias, residual)
-
-
-def _sum(one: Triple, other: Triple) -> Triple:
-    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
 def _triple(values: Sequence[int]) -> Triple:

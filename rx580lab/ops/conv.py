@@ -93,8 +93,9 @@ def plan(
 
     ``layout`` is that of x, ``out_layout`` that of residual and out (None: as x): "nchw", or "nhwc" for (N, ..., C),
     which the cpu templates read and write as it is. With "nhwc", ``borders`` and ``out_borders`` say how many rows of
-    zeros x has, and out shall have, around each axis, in the order of pads: where x has what pads ask for, it is read
-    in place. Borders are part of an array's lengths; those of a given ``out`` are left as they are.
+    zeros x has, and out shall have, around each axis, in the order of pads. Borders are part of an array's lengths;
+    those of a given ``out`` are left as they are. A fp32 x is read in place where it has the zeros that pads ask for,
+    and where out is pixel-major too: sums then leave out what lies beyond x, even if the weight there is infinite.
     """
     source = as_array(device, "conv", "x", x, *FLOATS)
     weights = w if isinstance(w, PackedWeights) else as_array(device, "conv", "w", w, source.dtype)
@@ -325,7 +326,7 @@ SPEC = OpSpec(
             space=cpu.SPACE,
             default=cpu.DEFAULT,
             constraints=cpu.CONSTRAINTS,
-            precondition="always; x is copied within zeros and w packed, where they do not come so",
+            precondition="always; x is copied within zeros and w packed, where they have to be",
             applies=_refusal("cpu"),
             preferred_class="cpu",
         ),

@@ -191,11 +191,13 @@ def _by_panels(
     pitches = np.array((source.lengths[1] * source.lengths[2], source.lengths[2], 1)) * found.channels
     for phase in phases:
         positions = phase.positions(found.kernel)
+        taps = (phase.displacements() @ pitches).astype(np.int32)
+        begins = np.arange(len(positions), dtype=np.int32) * found.channels_each
         job = cpu.Job(
             sources=cpu.places(phase.lengths, (1, 1, 1), source.borders, source.lengths, found.channels),
             targets=cpu.places(phase.lengths, found.strides, phase.starts, found.out),
-            taps=(phase.displacements() @ pitches).astype(np.int32),
-            run=found.channels_each,
+            parts=(cpu.Part(math.prod(phase.lengths), taps, begins, found.channels_each),),
+            depth=len(positions) * found.channels_each,
             positions=positions,
             adjoining=found.strides == (1, 1, 1),
         )

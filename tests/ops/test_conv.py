@@ -115,6 +115,27 @@ def test_pixel_major_arrays_with_a_residual_stay_in_place(pocl: Device) -> None:
     assert outcome.ok, outcome.reason
 
 
+@settings(deadline=None, max_examples=25)
+@given(st.data())
+def test_pixel_major_arrays_without_borders_are_read_in_place(pocl: Device, data: st.DataObject) -> None:
+    """Near the edges, whatever kernel, stride, dilation and padding leave of the taps."""
+    kernel, strides, dilations = (tuple(data.draw(st.integers(1, n)) for _ in range(2)) for n in (5, 3, 2))
+    pads = tuple(data.draw(st.integers(0, 4)) for _ in range(4))
+    extents = [(n - 1) * step + 1 for n, step in zip(kernel, dilations, strict=True)]
+    size = [max(data.draw(st.integers(1, 9)), n - pads[i] - pads[2 + i]) for i, n in enumerate(extents)]
+    channels, each = data.draw(st.sampled_from([(3, 3), (17, 1), (8, 4)]))
+    x, w = tensors((2, channels, *size), (channels if each == 1 else 2 * channels, each, *kernel))
+    window: dict[str, Any] = {
+        "strides": strides, "dilations": dilations, "pads": pads, "group": channels // each, "activation": "relu",
+    }  # fmt: skip
+    packed = pack_weights(pocl, w, group=window["group"])
+    planned = plan(pocl, pixel_major(x, [0] * 4), packed, layout="nhwc", **window)
+    assert len(planned.launches) == 1
+    got = np.moveaxis(planned.run().download(), -1, 1)
+    outcome = compare(got, oracle(x, w, **window), conv_tolerance(x, w, **window))
+    assert outcome.ok, outcome.reason
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from(sorted(TEMPLATES)))
 def test_any_case(pocl: Device, seed: int, template: str) -> None:
