@@ -213,7 +213,7 @@ def _depthwise_pixels(
     device: Device, found: Geometry, given: Operands, w: Array | PackedWeights
 ) -> tuple[list[Launch], list[Array]]:
     source = bordered(device, found, given, found.before, needed_after(found))
-    job = conv_job(found, source, given.layouts)
+    job = conv_job(found, source, given.layouts, joins=False)
     launches = list(source.launches)
     if isinstance(w, PackedWeights):
         packed = w.panels

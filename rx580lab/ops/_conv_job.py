@@ -115,11 +115,14 @@ def _combined(axes: tuple[Any, Any, Any], within: Triple, scale: int) -> Ints:
     return found
 
 
-def conv_job(found: Geometry, source: Bordered, layouts: Layouts) -> Job:
-    """The one pass of a convolution. Where x has no borders to be read, pixels there meet fewer taps."""
+def conv_job(found: Geometry, source: Bordered, layouts: Layouts, joins: bool = True) -> Job:
+    """The one pass of a convolution. Where x has no borders to be read, pixels there meet fewer taps.
+
+    ``joins``: whether the kernel takes neighbouring positions of a row as one tap, where they adjoin.
+    """
     axes = [_spans(found, source, axis) for axis in range(3)]
     # Positions of a row of the kernel adjoin, with all their channels, where nothing lies between them.
-    joined = found.group == 1 and (found.dilations[2] == 1 or found.kernel[2] == 1)
+    joined = joins and found.group == 1 and (found.dilations[2] == 1 or found.kernel[2] == 1)
     parts, sources, order = [], [], []
     for spans in itertools.product(*axes):
         sources.append(_combined((spans[0].source, spans[1].source, spans[2].source), source.lengths, found.channels))

@@ -136,6 +136,15 @@ def test_pixel_major_arrays_without_borders_are_read_in_place(pocl: Device, data
     assert outcome.ok, outcome.reason
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("kernel", [(3,), (2, 3), (2, 2, 2)])
+def test_few_channels_pixel_major(pocl: Device, channels: int, kernel: tuple[int, ...]) -> None:
+    x, w = tensors((2, channels, *[n + 3 for n in kernel]), (channels, 1, *kernel))
+    got = conv(pocl, np.ascontiguousarray(np.moveaxis(x, 1, -1)), w, layout="nhwc", group=channels)
+    expected = conv(pocl, x, w, group=channels, template="plain")
+    np.testing.assert_allclose(np.moveaxis(got, -1, 1), expected, rtol=1e-5, atol=1e-6)
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from(sorted(TEMPLATES)))
 def test_any_case(pocl: Device, seed: int, template: str) -> None:
