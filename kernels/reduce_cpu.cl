@@ -116,9 +116,12 @@ reduce_cpu_columns(const __global in_type *x, const __global VALUE *m, __global 
     }
     for (uint i = whole; i < n; ++i) {
       const VALUE one = shift_of(m + i);
-      for (uint k = 0; k < step; ++k) {
-        totals[i] = joined(totals[i], AT_ONE(k));
+      VALUE v = AT_ONE(0);
+      if (step == 8) { // in the order of the vectors: equal columns have equal results
+        v = joined(joined(joined(v, AT_ONE(1)), joined(AT_ONE(2), AT_ONE(3))),
+                   joined(joined(AT_ONE(4), AT_ONE(5)), joined(AT_ONE(6), AT_ONE(7))));
       }
+      totals[i] = joined(totals[i], v);
     }
   }
   for (uint i = 0; i < n; ++i) {
