@@ -72,6 +72,13 @@ def test_any_norm(tmp_path_factory: Any, pocl: rx.Device, drawn: Any, p: int) ->
     Single(tmp_path_factory.getbasetemp(), "LpPool", [normal(*shape)], opset=18, p=p, **attributes).agree(pocl)
 
 
+@pytest.mark.parametrize(("auto", "length"), [("VALID", 2), ("SAME_UPPER", 3), ("NOTSET", 3)])
+def test_automatic_pads_decide_the_length_alone(tmp_path: Path, pocl: rx.Device, auto: str, length: int) -> None:
+    window = {"kernel_shape": [3], "strides": [2], "ceil_mode": 1, "auto_pad": auto}
+    got = Single(tmp_path, "MaxPool", [normal(1, 1, 6)], opset=12, **window).run(pocl)[0]
+    assert got.shape == (1, 1, length)
+
+
 @pytest.mark.parametrize(("op", "opset"), [("MaxPool", 1), ("MaxPool", 8), ("AveragePool", 1), ("AveragePool", 7)])
 def test_older_versions(tmp_path: Path, pocl: rx.Device, op: str, opset: int) -> None:
     window = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 0, 1]}
