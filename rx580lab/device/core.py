@@ -192,7 +192,8 @@ class Device:
         """
         source = scratch_source()
         if source is None:
-            return self.empty(shape, dtype) if keep is None else self.zeros(shape, dtype)
+            # Uploaded: Oclgrind takes what a fill wrote for uninitialized.
+            return self.empty(shape, dtype) if keep is None else self.upload(np.zeros(shape, dtype))
         sizes = (shape,) if isinstance(shape, (int, np.integer)) else shape
         return source(tuple(int(n) for n in sizes), np.dtype(dtype), keep)
 
