@@ -21,6 +21,10 @@ def _window(node: Node) -> dict[str, Any]:
 
 
 def _ending(node: Node) -> dict[str, Any]:
+    """The activation. None, Relu and Clip share a program, as bounds that are arguments: compiling takes seconds."""
+    name = node.attribute("activation")
+    if name in (None, "relu"):
+        return {"activation": "clip", "alpha": None if name is None else 0.0}
     return {key: node.attribute(key) for key in ("activation", "alpha", "beta") if node.attribute(key) is not None}
 
 

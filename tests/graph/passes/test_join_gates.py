@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rx580lab as rx
-from tests.graph.build import node
+from tests.graph.build import node, write
 from tests.graph.passes.agreement import fused_ops
 
 RNG = np.random.default_rng(0)
@@ -34,10 +34,26 @@ def ops(folder: Path, device: rx.Device, nodes: list[onnx.NodeProto], outputs: t
     return fused_ops(folder, device, nodes, {"x": X}, CONSTANTS, outputs=outputs)
 
 
+def _file(folder: Path, nodes: list[onnx.NodeProto]) -> Path:
+    floats = np.float32
+    return write(folder / "gate.onnx", nodes, {"x": (floats, [None] * 4)}, {"y": (floats, None)}, CONSTANTS)
+
+
 def test_a_sum_with_what_is_gated_is_one_product(tmp_path: Path, pocl: rx.Device) -> None:
     found = ops(tmp_path, pocl, [*GATE, MUL, ADD])
     assert "Add" not in found
     assert found.count("Mul") == 1
+
+
+def test_a_gate_alone_is_part_of_its_convolution(tmp_path: Path, pocl: rx.Device) -> None:
+    graph = rx.load(_file(tmp_path, [*GATE, node("Mul", ["x", "s"], ["y"])])).graph
+    assert [one.op for one in graph.nodes] == ["GlobalAveragePool", "Conv", "Relu", "Conv", "Clip", "Mul"]
+    assert "Activation" not in ops(tmp_path, pocl, [*GATE, node("Mul", ["x", "s"], ["y"])])
+
+
+def test_who_else_reads_the_convolution_keeps_it(tmp_path: Path) -> None:
+    nodes = [*GATE, node("Mul", ["x", "s"], ["m"]), node("Mul", ["m", "g"], ["y"])]
+    assert "HardSigmoid" in [one.op for one in rx.load(_file(tmp_path, nodes)).graph.nodes]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def ops(folder: Path, device: rx.Device, nodes: list[onnx.NodeProto], outputs: t
 
 
 FOLLOWING = {
-    "channels": [node("Mul", ["a", "channels"], ["e"]), node("Exp", ["e"], ["b"])],
+    "channels": [node("Mul", ["a", "channels"], ["e"]), node("Tanh", ["e"], ["b"])],
     "row": [node("Add", ["row", "a"], ["b"])],
     "number": [node("Pow", ["a", "one"], ["e"]), node("Abs", ["a"], ["b"])],
     "prelu": [node("PRelu", ["a", "slope"], ["b"])],
