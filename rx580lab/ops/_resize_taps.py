@@ -27,6 +27,9 @@ COORDINATES = (
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 POLICIES = ("stretch", "not_larger", "not_smaller")
 
+# Coordinates are whole or half where exact arithmetic has them so; float64's rounding lies far below this.
+DECIMALS = 9
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -140,7 +143,7 @@ class Axis:
             else:
                 within = place * (end - start) * (self.n - 1) / (length - 1)
             return within + start * (self.n - 1)
-        if mode == "pytorch_half_pixel" and length == 1:
+        if mode == "pytorch_half_pixel" and self.n_out == 1:
             return np.zeros(self.n_out)
         # ONNX's n / 2 * (1 - n_out / length), without what rounding would add to whole places.
         offset = self.n / 2 - self.n_out / (2 * self.scale) if mode == "half_pixel_symmetric" else 0.0
@@ -148,6 +151,7 @@ class Axis:
 
 
 def _nearest(at: Floats, mode: str) -> npt.NDArray[np.int64]:
+    at = np.round(at, DECIMALS)
     low = np.floor(at)
     if mode == "floor":
         found = low

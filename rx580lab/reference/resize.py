@@ -90,7 +90,7 @@ def _coordinate(mode: str, i: int, scale: float, n: int, n_out: int, roi: tuple[
         if length == 1:
             return (roi[1] - roi[0]) * (n - 1) / 2 + roi[0] * (n - 1)
         return i * (roi[1] - roi[0]) * (n - 1) / (length - 1) + roi[0] * (n - 1)
-    if mode == "pytorch_half_pixel" and length == 1:
+    if mode == "pytorch_half_pixel" and n_out == 1:
         return 0.0
     symmetric = n / 2 - n_out / scale / 2 if mode == "half_pixel_symmetric" else 0.0
     return symmetric + (i + 0.5) / scale - 0.5
@@ -119,7 +119,8 @@ def _along(
             "floor": math.floor,
             "ceil": math.ceil,
         }
-        return x[..., [min(max(round_[nearest_mode](c), 0), n - 1) for c in places]], 1
+        # To the ninth decimal a coordinate is what exact arithmetic makes of it.
+        return x[..., [min(max(round_[nearest_mode](round(c, 9)), 0), n - 1) for c in places]], 1
     shrink = min(scale, 1.0) if antialias else 1.0
     half = math.ceil((2 if mode == "cubic" else 1) / shrink)
     edge = np.concatenate([x[..., :1]] * half + [x] + [x[..., -1:]] * half, axis=-1)
