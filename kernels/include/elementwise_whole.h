@@ -59,10 +59,12 @@ INLINE whole power_of(const whole a, const whole b) {
   }
 #endif
   UTYPE value = 1, factor = (UTYPE)a;
-  for (UTYPE rest = (UTYPE)b; rest; rest >>= 1) {
-    if (rest & 1) {
-      value *= factor;
-    }
+  const UTYPE exponent = (UTYPE)b;
+  // Written out, for each bit of an exponent: a card multiplies whole numbers at a quarter of its rate, and no loop
+  // should hide that.
+#pragma unroll
+  for (int bit = 0; bit < 8 * (int)sizeof(UTYPE); bit++) {
+    value *= exponent >> bit & 1 ? factor : (UTYPE)1;
     factor *= factor;
   }
   return (whole)value;

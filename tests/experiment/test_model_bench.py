@@ -47,11 +47,11 @@ def test_both_are_checked_and_each_step_is_timed(pocl: Device, small: Path) -> N
     assert [(check.ok, check.n_values) for check in point.checks] == [(True, 16 + 2 * 8 * 400)] * 2
     assert [one.contestant for one in point.comparisons] == ["lab"]
     timed = [(one.operator, one.n_launches > 0, one.time_ns is not None) for one in point.steps]
-    assert timed[0][0] == "Conv"
+    assert {name for name, _, _ in timed} >= {"PixelConv", "PixelMean"}
     assert all(launched == timed_ for _, launched, timed_ in timed)
     assert point.metrics["model/lab/launches"].value == sum(one.n_launches for one in point.steps)
-    assert set(by_operator(point.steps)) >= {"Conv", "GlobalAveragePool"}
-    assert {"Conv", "GlobalAveragePool"} <= set(model_views.step_table(point.steps)["operator"])
+    assert set(by_operator(point.steps)) >= {"PixelConv", "PixelMean"}
+    assert {"PixelConv", "PixelMean"} <= set(model_views.step_table(point.steps)["operator"])
     for figure in (model_views.operator_chart(point.steps), model_views.roofline(point)):
         assert figure.axes[0].has_data()
         assert figure._repr_png_().startswith(b"\x89PNG")
