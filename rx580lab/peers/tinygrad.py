@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -92,13 +93,14 @@ def model(device: Device, path: Path, inputs: Mapping[str, Any], outputs: Mappin
     if reason is not None:
         raise PeerUnavailable("tinygrad", reason)
     tinygrad, own = _opened(device)
-    runner = import_module("tinygrad.nn.onnx").OnnxRunner(str(path))
     held = {name: tinygrad.Tensor(np.array(one), device="CL").realize() for name, one in inputs.items()}
-    play = tinygrad.TinyJit(lambda **given: tuple(runner(given)[name].realize() for name in outputs))
     try:
-        for _ in range(WARM_UPS):
-            results = play(**held)
-            own.synchronize()
+        with tempfile.TemporaryDirectory() as folder:  # it reads weights when they are first used
+            runner = import_module("tinygrad.nn.onnx").OnnxRunner(str(_readable(path, Path(folder))))
+            play = tinygrad.TinyJit(lambda **given: tuple(runner(given)[name].realize() for name in outputs))
+            for _ in range(WARM_UPS):
+                results = play(**held)
+                own.synchronize()
     except (RuntimeError, ValueError, KeyError, AssertionError) as error:
         raise PeerUnavailable("tinygrad", f"it does not run this model: {error}") from error
     memories = [one.uop.base.realized for one in results]
@@ -127,6 +129,29 @@ def model(device: Device, path: Path, inputs: Mapping[str, Any], outputs: Mappin
         output=output,
     )
     return Entrant(contestant, spoil, f"tinygrad: {version('tinygrad')}, DEV=CL on {own.device_name}, no search")
+
+
+def _readable(path: Path, folder: Path) -> Path:
+    """The file, or a copy without its empty constants, which tinygrad cannot read: a Resize's region that is not given.
+
+    Its nodes take an input that is left out for the same.
+    """
+    read = import_module("onnx").load(path)
+    empty = {
+        node.output[0]
+        for node in read.graph.node
+        if node.op_type == "Constant" and any(0 in one.t.dims for one in node.attribute)
+    }
+    if not empty:
+        return path
+    kept = [node for node in read.graph.node if not set(node.output) & empty]
+    for node in kept:
+        node.input[:] = ["" if name in empty else name for name in node.input]
+    del read.graph.node[:]
+    read.graph.node.extend(kept)
+    copy = folder / path.name
+    copy.write_bytes(read.SerializeToString())
+    return copy
 
 
 def _opened(device: Device) -> tuple[Any, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 
 import rx580lab as rx
@@ -20,6 +22,7 @@ from rx580lab.reference import compare
 from rx580lab.reference.attention import attention
 from rx580lab.reference.gemm import gemm, gemm_tolerance
 from rx580lab.selftest.case import prepare_problem
+from tests.graph.build import node, write
 from tests.requirements import require
 
 Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
@@ -266,3 +269,31 @@ def test_numpy_refuses_what_it_is_not_set_up_for(pocl: Device) -> None:
         numpy.entrant(pocl, "reduce", (x,), {"function": "log_sum_exp", "axes": (1,)})
     with pytest.raises(PeerUnavailable, match="steps forwards only"):
         numpy.entrant(pocl, "slice", (x,), {"starts": (3,), "ends": (0,), "steps": (-1,)})
+
+
+@pytest.mark.parametrize("peer", [onnxruntime, tinygrad], ids=["onnxruntime", "tinygrad"])
+def test_a_whole_model_runs_and_is_spoilt(peer: Any, pocl: Device, tmp_path: Path) -> None:
+    """The empty constant is what PaddlePaddle's exporter gives a Resize for a region."""
+    require(peer.__name__.rpartition(".")[2])
+    empty = onnx.helper.make_tensor("empty", onnx.TensorProto.FLOAT, [0], [])
+    path = write(
+        tmp_path / "model.onnx",
+        [
+            node("Constant", [], ["region"], value=empty),
+            node("Resize", ["x", "region", "scales"], ["large"], mode="nearest"),
+            node("Relu", ["large"], ["y"]),
+        ],
+        {"x": (np.float32, [1, 2, 3, 4])},
+        {"y": (np.float32, [1, 2, 6, 8])},
+        {"scales": np.array([1, 1, 2, 2], np.float32)},
+        opset=12,
+    )
+    x = np.random.default_rng(3).standard_normal((1, 2, 3, 4), dtype=np.float32)
+    expected = np.maximum(x, 0).repeat(2, axis=2).repeat(2, axis=3)
+    found = peer.model(pocl, path, {"x": x}, {"y": expected})
+    runner = found.contestant
+    found.spoil()
+    assert not np.isfinite(runner.output()).any()
+    runner.run()
+    runner.sync()
+    np.testing.assert_array_equal(runner.output(), expected.ravel())
