@@ -21,7 +21,12 @@ RNG = np.random.default_rng(0)
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("ppocrv4-det", (1, 3, 640, 640)), ("ppocrv4-rec", LINE), ("efficientnet-lite0", (1, 3, 224, 224))],
+    [
+        ("ppocrv4-det", (1, 3, 640, 640)),
+        ("ppocrv4-rec", LINE),
+        ("ppocrv2-cls", (1, 3, 48, 192)),
+        ("efficientnet-lite0", (1, 3, 224, 224)),
+    ],
 )
 def test_the_peak_is_within_1_3_of_weights_and_what_lives_at_once(name: str, shape: tuple[int, ...]) -> None:
     device = rx.open_device("pocl")

@@ -55,8 +55,7 @@ def test_a_second_implementation_answers_so_too() -> None:
     """On small inputs where the model lets one: llvmpipe is a processor that plays a graphics card, and slow."""
     require("onnxruntime")
     icd = require("rusticl")
-    names = ("fashion-mnist", "ppocrv4-det", "ppocrv4-rec", "minilm", "silero-vad")
-    asked = {name: (exported(name), real_inputs(name, small=True)) for name in names}
+    asked = {name: (exported(name), real_inputs(name, small=True)) for name in ALL}
     environment = {**os.environ, "RUSTICL_ENABLE": "llvmpipe", "OCL_ICD_VENDORS": icd}
     command = [sys.executable, "-c", RUSTICL]
     done = subprocess.run(
