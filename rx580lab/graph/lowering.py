@@ -1,4 +1,4 @@
-"""A specialised graph -> launches with their arguments bound, over arrays that are already in place."""
+"""A specialised graph -> launches with their arguments bound; where its arrays lie is chosen after that."""
 
 from __future__ import annotations
 
@@ -315,7 +315,4 @@ def _fill(graph: Graph, device: Device, placement: Placement, placed: dict[str, 
         if one.nbytes == 0:
             continue
         block, offset = placement.at[one.name]
-        memory = blocks[block].view_from(offset, one.nbytes)
-        if one.keep is not None:
-            memory.write(np.zeros(one.nbytes, np.uint8))
-        slot.fill(memory)
+        slot.fill(blocks[block].view_from(offset, one.nbytes))

@@ -27,7 +27,6 @@ class Buffer:
     Attributes:
         name: of the first value. values: all of them. nbytes: of the largest.
         first, last: the steps (nodes, counted from 0) from which to which it is needed.
-        keep: whether its contents outlive a run (zeros around an image), so that only its own kind may share it.
     """
 
     name: str
@@ -35,7 +34,6 @@ class Buffer:
     nbytes: int
     first: int
     last: int
-    keep: str | None = None
 
     def meets(self, other: Buffer) -> bool:
         """Whether both are needed at the same time."""
@@ -151,19 +149,19 @@ def place(wanted: Sequence[Buffer], *, align: int, largest: int | None = None) -
     as low as it fits, the one that needs least. ``align``: of every offset. ``largest``: the most bytes of a block;
     None for no such limit. A buffer that is larger gets a block of its own, which the device will refuse.
     """
-    merged, home = _kept_together([one for one in wanted if one.nbytes])
+    filled = [one for one in wanted if one.nbytes]
     orders: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
         lambda one: (-one.nbytes, one.first),
         lambda one: (one.first - one.last, -one.nbytes),
-        _by_fullest_step(merged),
+        _by_fullest_step(filled),
     )
-    found = [_placed(sorted(merged, key=order), align, largest) for order in orders]
+    found = [_placed(sorted(filled, key=order), align, largest) for order in orders]
     best = min(found, key=lambda one: one.nbytes)
     least = max(
-        (sum(other.nbytes for other in merged if other.meets(replace(one, last=one.first))) for one in merged),
+        (sum(other.nbytes for other in filled if other.meets(replace(one, last=one.first))) for one in filled),
         default=0,
     )
-    ordered = sorted(merged, key=orders[0])
+    ordered = sorted(filled, key=orders[0])
     for _ in range(ROUNDS):
         if best.nbytes <= NEAR * least:
             break
@@ -171,7 +169,7 @@ def place(wanted: Sequence[Buffer], *, align: int, largest: int | None = None) -
         best = min(best, tried, key=lambda one: one.nbytes)
         top = _topmost(ordered, tried)
         ordered.sort(key=lambda one: one.name != top)
-    return Placement(best.blocks, {one.name: best.at[home[one.name]] for one in wanted if one.nbytes}, tuple(wanted))
+    return Placement(best.blocks, best.at, tuple(wanted))
 
 
 def _topmost(wanted: Sequence[Buffer], placement: Placement) -> str:
@@ -187,26 +185,6 @@ def _by_fullest_step(wanted: Sequence[Buffer]) -> Callable[[Buffer], tuple[int, 
     }
     fullest = {one.name: max(load for step, load in loads.items() if one.first <= step <= one.last) for one in wanted}
     return lambda one: (-fullest[one.name], -one.nbytes, one.first)
-
-
-def _kept_together(wanted: Sequence[Buffer]) -> tuple[list[Buffer], dict[str, str]]:
-    """Buffers whose contents outlive a run become few that are needed throughout; name -> the one that has it."""
-    merged: list[Buffer] = []
-    home = {one.name: one.name for one in wanted}
-    shared: list[list[Buffer]] = []
-    end = max((one.last for one in wanted), default=0)
-    for one in sorted(wanted, key=lambda buffer: (buffer.first, -buffer.nbytes)):
-        if one.keep is None:
-            merged.append(one)
-            continue
-        alike = [some for some in shared if some[0].keep == one.keep and some[0].nbytes == one.nbytes]
-        free = next((some for some in alike if not some[-1].meets(one)), None)
-        if free is None:
-            shared.append([one])
-        else:
-            free.append(one)
-            home[one.name] = free[0].name
-    return merged + [replace(some[0], first=0, last=end) for some in shared], home
 
 
 def _placed(ordered: Sequence[Buffer], align: int, largest: int | None) -> Placement:

@@ -52,9 +52,7 @@ def intervals(draw: st.DrawFn) -> list[Buffer]:
     for place_ in range(n):
         first = draw(st.integers(0, 12))
         last = draw(st.integers(first, 14))
-        keep = draw(st.sampled_from([None, None, None, "a", "b"]))
-        nbytes = {"a": 320, "b": 448}[keep] if keep else draw(st.integers(0, 1500))
-        made.append(Buffer(f"v{place_}", (), nbytes, first, last, keep))
+        made.append(Buffer(f"v{place_}", (), draw(st.integers(0, 1500)), first, last))
     return made
 
 
@@ -74,8 +72,7 @@ def test_buffers_that_are_needed_at_once_lie_apart(wanted: list[Buffer], largest
         assert offset + one.nbytes <= placement.blocks[block]
         for other in filled[:place_]:
             at_once = one.first <= other.last and other.first <= one.last
-            # What stays zero is never lent to another use, not even between.
-            if at_once or one.keep != other.keep:
+            if at_once:
                 apart = not overlap(one, other, placement)
                 assert apart, (one, other)
     if largest is not None:
@@ -89,13 +86,6 @@ def test_buffers_that_are_needed_at_once_lie_apart(wanted: list[Buffer], largest
 def test_what_is_larger_than_a_block_gets_one_of_its_own() -> None:
     placement = place([Buffer("big", (), 5000, 0, 1), Buffer("small", (), 100, 0, 1)], align=ALIGN, largest=LARGEST)
     assert sorted(placement.blocks) == [100, 5000]
-
-
-def test_kept_zeros_of_one_kind_take_turns() -> None:
-    one, two, three = (Buffer(f"v{k}", (), 640, k, k, "border") for k in range(3))
-    placement = place([one, two, three, Buffer("v", (), 640, 1, 1)], align=ALIGN)
-    assert placement.nbytes == 1280
-    assert placement.at["v0"] == placement.at["v1"] == placement.at["v2"] != placement.at["v"]
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""Conv and Gemm take over the residual and the activation that follow them, if nobody else reads what is between."""
+"""Convolutions take over the activation that follows them, if nobody else reads what is between."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rx580lab.graph.ir import FUSED, Graph, Node
+from rx580lab.graph.passes.fuse_residual import HOSTS
 
 __all__ = ["activation_of", "run"]
-
-HOSTS = ("Conv", "ConvTranspose")
-
 
 # ONNX's activations of one input -> the epilogue's name, and the attributes that are its alpha and beta.
 ACTIVATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
