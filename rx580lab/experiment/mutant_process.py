@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -67,11 +68,11 @@ class Watch:
 
 def _importing() -> bool:
     """Whether Python is at work on a module of its own, which executes code by right."""
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return False
 
 

@@ -5,12 +5,13 @@ Only Protobuf's parser sees the bytes: ``onnx.checker`` and ``onnx.shape_inferen
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -154,7 +155,7 @@ def _bytes_of(path: Path) -> bytes:
         raise ModelError(where, f"it cannot be read: {error}") from error
 
 
-def _opened(path: Path, *, follow: bool) -> BinaryIO:
+def _opened(path: Path, *, follow: bool) -> io.BufferedReader:
     """A regular file, open for reading; OSError for anything else. Does not wait for the writer of a pipe."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     descriptor = os.open(path, flags)
@@ -266,7 +267,7 @@ def _range(file: OnnxFile, target: Path, offset: int, length: int, place: str) -
             _check_memory(length, place)
             stream.seek(offset)
             data = bytearray(length)
-            n_read = stream.readinto(data)  # type: ignore[attr-defined]
+            n_read = stream.readinto(data)
     except OSError as error:
         raise ModelError(place, f"external data {target.name!r} cannot be read: {error.strerror or error}") from error
     except MemoryError as error:

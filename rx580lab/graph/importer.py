@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,7 +180,7 @@ class _Importer:
     def _attribute(self, one: Any, opsets: Mapping[str, int], depth: int, where: str) -> Any:
         if one.ref_attr_name:
             return _Reference(one.ref_attr_name)
-        readers = {
+        readers: Mapping[int, Callable[[], Any]] = {
             Kind.FLOAT: lambda: float(one.f),
             Kind.INT: lambda: int(one.i),
             Kind.STRING: lambda: one.s.decode("utf-8", "replace"),
@@ -193,7 +193,7 @@ class _Importer:
         reader = readers.get(one.type)
         if reader is None:
             raise ModelError(where, f"attribute {one.name!r} is of a kind that is not supported ({one.type})")
-        return reader()  # type: ignore[no-untyped-call]  # lambdas of one table
+        return reader()
 
     def _inlined(self, call: Node, function: Any, depth: int) -> list[Node]:
         """The nodes of a local function's body in place of its call."""

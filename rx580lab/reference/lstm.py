@@ -35,14 +35,18 @@ class _Run:
 def lstm(*arrays: Any, **keywords: Any) -> tuple[AnyArray, AnyArray, AnyArray]:
     """All states (T, D, B, H), and the last h and c (D, B, H)."""
     found = _run(*arrays, **keywords)
-    return tuple(one.astype(np.float32) for one in (found.y, found.h, found.c))  # type: ignore[return-value]
+    return found.y.astype(np.float32), found.h.astype(np.float32), found.c.astype(np.float32)
 
 
 def lstm_tolerance(*arrays: Any, **keywords: Any) -> tuple[AnyArray, AnyArray, AnyArray]:
     """The bounds of the three; the oracle's own rounding to fp32 included."""
     found = _run(*arrays, **keywords)
-    pairs = ((found.y, found.y_bound), (found.h, found.h_bound), (found.c, found.c_bound))
-    return tuple(1.01 * bound + U * np.abs(value) + 1e-30 for value, bound in pairs)  # type: ignore[return-value]
+    y, h, c = found.y, found.h, found.c
+    return _rounded(y, found.y_bound), _rounded(h, found.h_bound), _rounded(c, found.c_bound)
+
+
+def _rounded(value: AnyArray, bound: AnyArray) -> AnyArray:
+    return np.asarray(1.01 * bound + U * np.abs(value) + 1e-30)
 
 
 def _run(
