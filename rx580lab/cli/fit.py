@@ -48,11 +48,10 @@ def fit(
     limits = (card.memory_bytes if memory is None else parse_bytes(memory), largest and parse_bytes(largest))
     with tempfile.TemporaryDirectory() as folder:
         path = find_model(model, Path(folder))
-        given = parse_lengths(" ".join(lengths or ()), rx.load(path).inputs) if lengths else {}
-        named = {name: one for name, one in given.items() if any(text.startswith(f"{name}=") for text in lengths or ())}
+        given = parse_lengths(" ".join(lengths), rx.load(path).inputs) if lengths else {}
         found = rx.graph.fit(
             path,
-            named or given,
+            given,
             memory_bytes=limits[0],
             allocation_bytes=limits[1] or card.allocation_bytes,
             device_class="cpu" if cpu else "gpu",

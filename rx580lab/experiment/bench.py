@@ -18,6 +18,7 @@ from rx580lab.measure import (
     Protocol,
     aa_trials,
     achieved,
+    checked,
     compare_series,
     environment,
     measure_roofs,
@@ -226,17 +227,7 @@ class _Judge:
             return
         if kept is not None and outcome.ok and (outcome.worst_share or 0) <= (kept.worst_share or 0):
             return
-        self._checks[contestant.name] = Check(
-            contestant=contestant.name,
-            oracle=self._oracle,
-            ok=outcome.ok,
-            reason=outcome.reason,
-            max_abs_error=outcome.max_abs_error,
-            max_rel_error=outcome.max_rel_error,
-            worst_share=outcome.worst_share,
-            tolerance=self._tolerance_in_words(),
-            n_values=outcome.n_values,
-        )
+        self._checks[contestant.name] = checked(contestant.name, self._oracle, outcome, self._tolerance_in_words())
 
     def _tolerance_in_words(self) -> str:
         bound = np.asarray(self._problem.tolerance)

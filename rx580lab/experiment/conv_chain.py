@@ -14,7 +14,7 @@ from rx580lab import reference
 from rx580lab.compile import Launch
 from rx580lab.device import Device
 from rx580lab.errors import InputError, PeerUnavailable
-from rx580lab.measure import Contestant, Protocol, compare_series, environment, race, sensors
+from rx580lab.measure import Contestant, Protocol, checked, compare_series, environment, race, sensors
 from rx580lab.ops.conv import pack_weights, plan
 from rx580lab.peers import Entrant, onnxruntime
 from rx580lab.reference.conv import ORACLE, conv, dot_bound
@@ -192,16 +192,11 @@ def _check(one: Entrant, expected: Floats, tolerance: Floats) -> Check:
     runner.sync()
     got = runner.output() if runner.output is not None else np.empty(0, np.float32)
     outcome = reference.compare(got, expected, tolerance)
-    return Check(
-        contestant=runner.name,
-        oracle=ORACLE,
-        ok=outcome.ok,
-        reason=outcome.reason,
-        max_abs_error=outcome.max_abs_error,
-        max_rel_error=outcome.max_rel_error,
-        worst_share=outcome.worst_share,
-        tolerance=f"per value, an absolute error of {tolerance.min():.2g} to {tolerance.max():.2g} (bound of fp32)",
-        n_values=outcome.n_values,
+    return checked(
+        runner.name,
+        ORACLE,
+        outcome,
+        f"per value, an absolute error of {tolerance.min():.2g} to {tolerance.max():.2g} (bound of fp32)",
     )
 
 

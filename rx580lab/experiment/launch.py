@@ -11,7 +11,7 @@ import numpy as np
 from rx580lab import ops, reference
 from rx580lab.compile import load_kernel
 from rx580lab.device import Array, Device
-from rx580lab.measure import environment, sensors
+from rx580lab.measure import checked, environment, sensors
 from rx580lab.ops.sizing import plain_sizes
 from rx580lab.reference.copy import ORACLE, copy, copy_tolerance
 from rx580lab.results.records import Check, Metric, Point, Series
@@ -82,16 +82,7 @@ def bench_launch(
 
 
 def _check(name: str, outcome: reference.Outcome) -> Check:
-    return Check(
-        contestant=name,
-        oracle=ORACLE,
-        ok=outcome.ok,
-        reason=outcome.reason,
-        max_abs_error=outcome.max_abs_error,
-        worst_share=outcome.worst_share,
-        tolerance="none: bit for bit",
-        n_values=outcome.n_values,
-    )
+    return checked(name, ORACLE, outcome, "none: bit for bit")
 
 
 def _unbound(device: Device, x: Array, out: Array) -> Callable[[], object]:

@@ -18,9 +18,11 @@ from rx580lab import models, reference
 from rx580lab.device import Array, Device
 from rx580lab.errors import InputError, PeerUnavailable
 from rx580lab.graph import Model, ModelPlan, TensorInfo, load
+from rx580lab.graph.inputs import assumed_lengths
 from rx580lab.measure import (
     Contestant,
     Protocol,
+    checked,
     compare_series,
     environment,
     measure_roofs,
@@ -66,9 +68,9 @@ def find_model(name: str, folder: Path) -> Path:
 
 
 def parse_lengths(text: str, inputs: Mapping[str, TensorInfo]) -> dict[str, tuple[int, ...]]:
-    """``"x=1x3x640x640 mask=1x16"`` -> lengths by input; those not named take 1 for each symbolic length.
+    """``"x=1x3x640x640 mask=1x16"`` -> lengths of the inputs that are named.
 
-    For a model with one input the name may be left out. Raises InputError for what no input has.
+    The first input's name may be left out. Raises InputError for what no input has.
     """
     found: dict[str, tuple[int, ...]] = {}
     for part in text.split():
@@ -80,8 +82,6 @@ def parse_lengths(text: str, inputs: Mapping[str, TensorInfo]) -> dict[str, tupl
             found[name] = tuple(int(n) for n in lengths.split("x")) if lengths != "scalar" else ()
         except ValueError:
             raise InputError("model", f"expected lengths such as 1x3x224x224, got {lengths!r}") from None
-    for name, info in inputs.items():
-        found.setdefault(name, tuple(n if isinstance(n, int) else 1 for n in info.shape or ()))
     return found
 
 
@@ -89,12 +89,14 @@ def example_inputs(
     inputs: Mapping[str, TensorInfo], lengths: Mapping[str, tuple[int, ...]], seed: int
 ) -> dict[str, AnyArray]:
     """Arrays of the kind that models are made for: pages of text for pictures (N, 1 or 3, height, width) from 24 x 24
-    on, of -1 to 1; else normal values, whole numbers from 1 to 99, masks of ones.
+    on, of -1 to 1; else normal values, whole numbers from 1 to 99, masks of ones. ``lengths`` as in ``parse_lengths``;
+    a length that neither they nor the file give is 1.
     """
     rng = np.random.default_rng(seed)
+    whole = assumed_lengths(inputs, lengths)
 
     def one(info: TensorInfo) -> AnyArray:
-        shape = lengths[info.name]
+        shape = whole[info.name]
         if info.dtype.kind == "f" and len(shape) == 4 and shape[1] in (1, 3) and min(shape[2:]) >= SMALLEST_PAGE:
             pages = [page_of_text(shape[2], shape[3], rng) for _ in range(shape[0])]
             return np.ascontiguousarray(np.broadcast_to(np.stack(pages)[:, None], shape), info.dtype)
@@ -214,7 +216,7 @@ def _lined_up(loaded: Model, device: Device, inputs: Mapping[str, AnyArray], loa
                 one.write(blank)
 
     def run() -> Sequence[Any]:
-        for name, array in inputs.items():  # their memory serves other values once they are read
+        for name, array in inputs.items():
             plan.inputs[name].write(array)
         return plan.enqueue()
 
@@ -239,17 +241,8 @@ def _check(one: Entrant, expected: Mapping[str, AnyArray]) -> Check:
         [np.full(array.size, TOLERANCE * top) for array, top in zip(expected.values(), largest, strict=True)]
     )
     outcome = reference.compare(got, wanted, tolerance, dtype=np.float64)
-    return Check(
-        contestant=runner.name,
-        oracle=ORACLE,
-        ok=outcome.ok,
-        reason=outcome.reason,
-        max_abs_error=outcome.max_abs_error,
-        max_rel_error=outcome.max_rel_error,
-        worst_share=outcome.worst_share,
-        tolerance=f"{TOLERANCE:g} of the largest value of an output ({', '.join(f'{top:.3g}' for top in largest)})",
-        n_values=outcome.n_values,
-    )
+    words = f"{TOLERANCE:g} of the largest value of an output ({', '.join(f'{top:.3g}' for top in largest)})"
+    return checked(runner.name, ORACLE, outcome, words)
 
 
 def _metrics(

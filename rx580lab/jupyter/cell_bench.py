@@ -21,7 +21,7 @@ from rx580lab.device import Array, Device, Limits, open_device
 from rx580lab.errors import LabError
 from rx580lab.jupyter.bench_request import ARRAYS_FILE, REQUEST_FILE, RESULT_FILE
 from rx580lab.jupyter.cell import NAME
-from rx580lab.measure import Contestant, Protocol, compare_series, noise_floor, race
+from rx580lab.measure import Contestant, Protocol, checked, compare_series, noise_floor, race
 from rx580lab.reference import Outcome, Sentinels, compare, poison
 from rx580lab.results.files import atomic_write
 from rx580lab.results.records import Check, Comparison, Series
@@ -118,17 +118,7 @@ def _raced(device: Device, ready: list[_Ready], request: Mapping[str, Any]) -> t
 
 
 def _check(one: _Ready, outcome: Outcome, request: Mapping[str, Any]) -> Check:
-    return Check(
-        contestant=one.name,
-        oracle=request["oracle"],
-        ok=outcome.ok,
-        reason=outcome.reason,
-        max_abs_error=outcome.max_abs_error,
-        max_rel_error=outcome.max_rel_error,
-        worst_share=outcome.worst_share,
-        tolerance=request["tolerance"],
-        n_values=outcome.n_values,
-    )
+    return checked(one.name, request["oracle"], outcome, request["tolerance"])
 
 
 def main(arguments: list[str]) -> int:

@@ -10,7 +10,7 @@ from rx580lab.measure.self_check import TRIAL_PROTOCOL, aa_trials, planted_trial
 from rx580lab.measure.stopwatch import race
 from rx580lab.measure.surroundings import environment
 from rx580lab.measure.sysfs import sensors, shader_clock_reader
-from rx580lab.measure.verdicts import achieved, compare_series, noise_floor, rate
+from rx580lab.measure.verdicts import achieved, checked, compare_series, noise_floor, rate
 
 __all__ = [
     "ROOF_OPS",
@@ -21,6 +21,7 @@ __all__ = [
     "Timers",
     "aa_trials",
     "achieved",
+    "checked",
     "compare_series",
     "environment",
     "measure_roofs",

@@ -1,4 +1,4 @@
-"""From series to words: the A/A noise floor, comparisons in pairs, and shares of the measured roofs."""
+"""From series to words: the A/A noise floor, comparisons in pairs, shares of the measured roofs, and checks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from rx580lab.errors import MeasureError
 from rx580lab.measure.clocks import Timers
 from rx580lab.measure.contestant import Contestant, Protocol
 from rx580lab.measure.stopwatch import race
-from rx580lab.results.records import Achieved, Comparison, Interval, NoiseFloor, Roof, Series, Work
+from rx580lab.reference import Outcome
+from rx580lab.results.records import Achieved, Check, Comparison, Interval, NoiseFloor, Roof, Series, Work
 from rx580lab.results.statistics import ratio_interval, undisturbed_ratio, verdict
 
 if TYPE_CHECKING:
     from rx580lab.device import Device
 
-__all__ = ["achieved", "compare_series", "noise_floor", "rate", "roof_above"]
+__all__ = ["achieved", "checked", "compare_series", "noise_floor", "rate", "roof_above"]
 
 
 def noise_floor(
@@ -89,6 +90,21 @@ def compare_series(
             )
         )
     return found
+
+
+def checked(contestant: str, oracle: str, outcome: Outcome, tolerance: str) -> Check:
+    """A comparison with the oracle, for the record; ``tolerance`` in words and figures."""
+    return Check(
+        contestant=contestant,
+        oracle=oracle,
+        ok=outcome.ok,
+        reason=outcome.reason,
+        max_abs_error=outcome.max_abs_error,
+        max_rel_error=outcome.max_rel_error,
+        worst_share=outcome.worst_share,
+        tolerance=tolerance,
+        n_values=outcome.n_values,
+    )
 
 
 def rate(amount: float, time_ns: Interval) -> Interval:

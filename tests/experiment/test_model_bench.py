@@ -62,7 +62,8 @@ def test_a_wrong_model_is_seen(pocl: Device, small: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("rx580lab.experiment.model_bench.TOLERANCE", 1e-12)
     point = bench_model(str(small), "1x3x20x20", device=pocl, contestants=["lab"], protocol=QUICK)
     assert [check.ok for check in point.checks] == [False]
-    assert "expected" in str(point.checks[0].reason) or point.checks[0].reason
+    assert point.checks[0].reason is not None
+    assert (point.checks[0].worst_share or 0) > 1
 
 
 def test_the_memory_map_shows_each_value(pocl: Device, small: Path) -> None:
@@ -71,7 +72,9 @@ def test_the_memory_map_shows_each_value(pocl: Device, small: Path) -> None:
 
 
 def test_lengths_by_name_and_by_default() -> None:
-    assert parse_lengths("x=2x3x8x9", INFOS) == {"x": (2, 3, 8, 9), "attention_mask": (1, 1), "ids": (1, 4)}
+    assert parse_lengths("x=2x3x8x9", INFOS) == {"x": (2, 3, 8, 9)}
+    shapes = {name: one.shape for name, one in example_inputs(INFOS, {"x": (2, 3, 8, 9)}, seed=0).items()}
+    assert shapes == {"x": (2, 3, 8, 9), "attention_mask": (1, 1), "ids": (1, 4)}
     assert parse_lengths("1x3x5x5", INFOS)["x"] == (1, 3, 5, 5)
     with pytest.raises(InputError, match="expected lengths of x, attention_mask, ids, got 'z'"):
         parse_lengths("z=1", INFOS)
