@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         report,
         results,
         selftest,
+        serve,
         widgets,
     )
     from rx580lab.device import LIMITS, Array, Device, Event, Limits, list_devices, open_device
@@ -57,6 +58,7 @@ _PARTS = (
     "report",
     "results",
     "selftest",
+    "serve",
     "widgets",
 )
 
@@ -84,6 +86,7 @@ __all__ = [
     "report",
     "results",
     "selftest",
+    "serve",
     "widgets",
 ]
 

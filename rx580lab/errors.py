@@ -16,6 +16,7 @@
     ├── ResultError             a record or run folder is missing, damaged or of another schema
     ├── ModelError              a model's file is wrong, or asks for what is not done here; names file, node and cause
     ├── MeasureError            a measurement cannot be made or believed
+    ├── ServeError              the server cannot start or go on: settings, keys; below it, requests that it refuses
     ├── ExperimentError         a run failed: cell, kernel, wall limit, oracle or gate
     ├── PeerUnavailable         a rival implementation is not installed here; says how to get it
     └── CompilerUnavailable     the compiler for gfx803 is not installed here; says how to get it
@@ -41,6 +42,7 @@ __all__ = [
     "PeerUnavailable",
     "ProbeFailed",
     "ResultError",
+    "ServeError",
     "ShapeError",
     "SpecError",
 ]
@@ -120,6 +122,10 @@ class ResultError(LabError):
 
 class ModelError(LabError):
     """A model is wrong, or asks for what is not done here. ``where`` is its file, with the node it is about."""
+
+
+class ServeError(LabError):
+    """The server cannot start or go on as it is set up. Requests that it refuses derive from it, with their status."""
 
 
 class MeasureError(LabError):

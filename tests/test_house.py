@@ -40,7 +40,7 @@ PLACES = {
     "kernels": r"kernels/([a-z0-9_]+\.cl|include/[a-z0-9_]+\.h|tuned/[a-z0-9._-]+\.json)",
     "notebooks": rf"notebooks/(tour|{KINDS})/[a-z0-9_-]+\.ipynb",
     "experiments": rf"experiments/(schema\.json|{KINDS}/[a-z0-9_-]+\.yml)",
-    "docs": r"docs/(ops|operators)\.md",
+    "docs": r"docs/(ops|operators|serve)\.md",
     "reports": r"reports/baseline/[a-z0-9_-]+\.json",
 }
 NEVER_IN_A_NAME = {"optimized", "ultra", "fast", "new", "v2", "final", "production", "manager", "helper", "utils"}
@@ -64,7 +64,7 @@ def test_top_level_holds_only_what_the_design_names() -> None:
 
 
 def test_the_only_pages_are_readme_and_changelog_and_the_generated_lists() -> None:
-    generated = {"docs/ops.md", "docs/operators.md"}
+    generated = {"docs/ops.md", "docs/operators.md", "docs/serve.md"}
     assert {str(path) for path in tracked("*.md", "*.rst")} - generated == {"README.md", "CHANGELOG.md"}
 
 
@@ -233,11 +233,18 @@ def test_the_layers_of_the_linter_are_those_of_the_design() -> None:
 def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     project = tomllib.loads(text_of(Path("pyproject.toml")))["project"]
     core = {distribution(line) for line in project["dependencies"]}
-    of_jupyter = tuple(path for path in PACKAGE if path.parts[1] in {"jupyter", "widgets"})
-    assert imported_distributions(tuple(path for path in PACKAGE if path not in of_jupyter)) == core
-    lab, dev = ({distribution(line) for line in project["optional-dependencies"][name]} for name in ("lab", "dev"))
-    assert imported_distributions(of_jupyter) - core == lab
-    assert imported_distributions(tracked("tests/*.py")) <= core | lab | dev
+    # Parts that come with an extra of their own, and are loaded only where it is there.
+    parts = {"lab": {"jupyter", "widgets"}, "serve": {"serve"}, "load": {"loadgen"}}
+    apart = {extra: tuple(path for path in PACKAGE if path.parts[1] in names) for extra, names in parts.items()}
+    rest = tuple(path for path in PACKAGE if not any(path in paths for paths in apart.values()))
+    assert imported_distributions(rest) == core
+    extras = {
+        name: {distribution(line) for line in lines} - {"rx580lab"}
+        for name, lines in project["optional-dependencies"].items()
+    }
+    for extra, paths in apart.items():
+        assert imported_distributions(paths) - core <= extras[extra]
+    assert imported_distributions(tracked("tests/*.py")) <= core.union(*extras.values())
 
 
 def distribution(requirement: str) -> str:

@@ -1,4 +1,4 @@
-"""The command ``rx580lab``: look at devices, check them, run experiments, draw reports, get models.
+"""The command ``rx580lab``: look at devices, check them, run experiments, draw reports, get models, serve them.
 
 Every error of ours ends with one line on standard error and exit status 1; wrong usage with 2. What a program would
 read goes to standard output (``--json``), everything for people goes to standard error.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import sys
 
-from rx580lab.cli import devices, fit, models, profile, runs
+from rx580lab.cli import devices, fit, keys, models, profile, runs, serve
 from rx580lab.cli.common import app
 
-__all__ = ["app", "devices", "fit", "main", "models", "profile", "runs"]
+__all__ = ["app", "devices", "fit", "keys", "main", "models", "profile", "runs", "serve"]
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from rx580lab.device.event import Event
 from rx580lab.device.find import DeviceInfo, find_device, list_devices
 from rx580lab.device.limits import LIMITS, Limits
 from rx580lab.device.scratch import scratch_from
+from rx580lab.device.sysfs import sensors, shader_clock_reader
 
 __all__ = [
     "LIMITS",
@@ -25,4 +26,6 @@ __all__ = [
     "list_devices",
     "open_device",
     "scratch_from",
+    "sensors",
+    "shader_clock_reader",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rx580lab import ops, peers, reference
-from rx580lab.device import Device
+from rx580lab.device import Device, sensors, shader_clock_reader
 from rx580lab.errors import InputError, MeasureError, PeerUnavailable
 from rx580lab.experiment.problem import parse_shape
 from rx580lab.measure import (
@@ -25,8 +25,6 @@ from rx580lab.measure import (
     noise_floor,
     planted_trials,
     race,
-    sensors,
-    shader_clock_reader,
     trial_metrics,
 )
 from rx580lab.peers import Entrant

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from rx580lab import reference
 from rx580lab.compile import Launch
-from rx580lab.device import Device
+from rx580lab.device import Device, sensors
 from rx580lab.errors import InputError, PeerUnavailable
-from rx580lab.measure import Contestant, Protocol, checked, compare_series, environment, race, sensors
+from rx580lab.measure import Contestant, Protocol, checked, compare_series, environment, race
 from rx580lab.ops.conv import pack_weights, plan
 from rx580lab.peers import Entrant, onnxruntime
 from rx580lab.reference.conv import ORACLE, conv, dot_bound

@@ -10,8 +10,8 @@ import numpy as np
 
 from rx580lab import ops, reference
 from rx580lab.compile import load_kernel
-from rx580lab.device import Array, Device
-from rx580lab.measure import checked, environment, sensors
+from rx580lab.device import Array, Device, sensors
+from rx580lab.measure import checked, environment
 from rx580lab.ops.sizing import plain_sizes
 from rx580lab.reference.copy import ORACLE, copy, copy_tolerance
 from rx580lab.results.records import Check, Metric, Point, Series

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from rx580lab import models, reference
-from rx580lab.device import Array, Device
+from rx580lab.device import Array, Device, sensors
 from rx580lab.errors import InputError, PeerUnavailable
 from rx580lab.graph import Model, ModelPlan, TensorInfo, load
 from rx580lab.graph.inputs import assumed_lengths
@@ -29,7 +29,6 @@ from rx580lab.measure import (
     noise_floor,
     profile,
     race,
-    sensors,
 )
 from rx580lab.peers import Entrant, onnxruntime, tinygrad
 from rx580lab.peers.entrant import in_a_row

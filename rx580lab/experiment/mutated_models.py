@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import onnx
 
-from rx580lab.device import Device
+from rx580lab.device import Device, sensors
 from rx580lab.errors import ExperimentError
 from rx580lab.experiment.mutant_process import MEMORY_BYTES, SECONDS
 from rx580lab.experiment.mutant_seeds import seeds
 from rx580lab.experiment.mutants import PLANTED_FILE, make_mutant
 from rx580lab.experiment.small_models import WEIGHTS_BYTES, WEIGHTS_FILE
-from rx580lab.measure import environment, sensors
+from rx580lab.measure import environment
 from rx580lab.results.records import Check, Metric, Point
 
 __all__ = ["Outcome", "mutated_models", "try_mutants"]

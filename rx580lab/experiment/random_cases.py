@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from rx580lab import ops
-from rx580lab.device import Device
+from rx580lab.device import Device, sensors
 from rx580lab.errors import InputError, LabError, LimitExceeded
-from rx580lab.measure import environment, sensors
+from rx580lab.measure import environment
 from rx580lab.ops import Template
 from rx580lab.results.records import Check, Metric, Point
 from rx580lab.selftest.case import Case, Prepared, prepare, suite

@@ -9,7 +9,6 @@ from rx580lab.measure.roofs import ROOF_OPS, measure_roofs, stream_bytes
 from rx580lab.measure.self_check import TRIAL_PROTOCOL, aa_trials, planted_trials, trial_metrics
 from rx580lab.measure.stopwatch import race
 from rx580lab.measure.surroundings import environment
-from rx580lab.measure.sysfs import sensors, shader_clock_reader
 from rx580lab.measure.verdicts import achieved, checked, compare_series, noise_floor, rate
 
 __all__ = [
@@ -31,8 +30,6 @@ __all__ = [
     "race",
     "rate",
     "repeated",
-    "sensors",
-    "shader_clock_reader",
     "stream_bytes",
     "trial_metrics",
 ]

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rx580lab.device import Array, Device
+from rx580lab.device.sysfs import SYS
 from rx580lab.errors import MeasureError
 from rx580lab.measure.clocks import Timers
 from rx580lab.measure.contestant import Contestant, Protocol
 from rx580lab.measure.stopwatch import race
-from rx580lab.measure.sysfs import SYS
 from rx580lab.measure.verdicts import rate
 from rx580lab.ops import Cost, Plan, spec
 from rx580lab.reference import Outcome, compare, poison

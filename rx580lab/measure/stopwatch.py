@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rx580lab.device.sysfs import shader_clock_reader
 from rx580lab.errors import MeasureError
 from rx580lab.measure.clocks import Timers, choose_clock, resolution_ns
 from rx580lab.measure.contestant import Contestant, Protocol, Stamped
-from rx580lab.measure.sysfs import shader_clock_reader
 from rx580lab.results.records import Clock, Series
 from rx580lab.results.statistics import median_interval, outliers
 

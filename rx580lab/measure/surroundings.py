@@ -14,7 +14,7 @@ import psutil
 from threadpoolctl import threadpool_info
 
 import rx580lab
-from rx580lab.measure.sysfs import PROC, SYS
+from rx580lab.device.sysfs import PROC, SYS
 from rx580lab.results.records import Environment
 
 if TYPE_CHECKING:

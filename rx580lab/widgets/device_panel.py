@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import ipywidgets
 from markupsafe import Markup
 
+from rx580lab.device import sensors
 from rx580lab.errors import LabError
-from rx580lab.measure import sensors
 from rx580lab.report.quantities import quantity
 from rx580lab.results.records import Sensors
 from rx580lab.widgets import html

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rx580lab.measure.sysfs import find_card, sensors, shader_clock_reader
+from rx580lab.device.sysfs import find_card, sensors, shader_clock_reader
 from tests.measure.fake_time import fake_device
 
 ADDRESS = "0000:01:00.0"

@@ -1,0 +1,133 @@
+"""What happens to every request, in this order: count, limit by address, authenticate, authorize, limit by key, handle.
+
+And to every answer: headers, metrics, audit. Failures of any kind, Flask's own too, leave in the one JSON shape.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+import orjson
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from rx580lab.errors import LabError
+from rx580lab.serve.authentication import authenticate, unauthenticated
+from rx580lab.serve.call import Call, current
+from rx580lab.serve.headers import secure
+from rx580lab.serve.refusal import Refusal, body_of
+from rx580lab.serve.roles import Role
+from rx580lab.serve.service import Service, service
+
+__all__ = ["install", "json_response"]
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """An answer of JSON."""
+    return Response(orjson.dumps(value), status=status, mimetype="application/json")
+
+
+def install(app: Flask) -> None:
+    """Adds the steps to the application."""
+    app.before_request(_admit)
+    app.after_request(_finish)
+    app.teardown_request(_leave)
+    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _crashed)
+
+
+def _admit() -> None:
+    serving = service()
+    call = Call(request.remote_addr or "unknown", serving.routes.get(request.endpoint or ""))
+    g.call = call
+    in_hand: AbstractContextManager[None] = serving.lifecycle.request()
+    in_hand.__enter__()
+    g.in_hand = in_hand
+    if serving.limiter is not None:
+        serving.limiter.admit_address(call)
+    _identify(serving, call)
+    _authorize(call)
+    if serving.limiter is not None:
+        serving.limiter.charge(call)
+
+
+def _identify(serving: Service, call: Call) -> None:
+    try:
+        call.principal = authenticate(request, serving.keys)
+    except Refusal as refusal:
+        if serving.limiter is not None:
+            serving.limiter.charge_failure(call)
+        serving.metrics.auth_events.labels("refused", "key", "none").inc()
+        if serving.audit is not None:
+            serving.audit.event("authentication refused", address=call.address, why=refusal.message, id=call.id)
+        raise
+
+
+def _authorize(call: Call) -> None:
+    """Deny by default: no route, no entry."""
+    route = call.route
+    if route is None:
+        return  # Flask answers 404 or 405 to what no rule matches
+    if route.role is Role.PUBLIC:
+        return
+    if call.principal.role is Role.PUBLIC:
+        raise unauthenticated("expected a key in X-API-Key or Authorization: Bearer, got none")
+    if call.principal.role < route.role:
+        raise Refusal(403, "keys", f"expected a key of role {route.role.label}, got {call.principal.role.label}")
+    call.model = (request.view_args or {}).get("model")
+    if call.model is not None and not call.principal.may_use(call.model):
+        raise Refusal(403, "keys", f"expected a key for model {call.model}, got one for other models")
+
+
+def _refused(refusal: Refusal) -> Response:
+    call = current()
+    response = json_response(body_of(refusal.status, refusal.message, call.id if call else None), refusal.status)
+    response.headers.update(refusal.headers)
+    return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    response = _refused(Refusal(status, "serve", error.description or error.name))
+    for name, value in error.get_headers():
+        if name.lower() in {"allow", "retry-after"}:
+            response.headers[name] = value
+    return response
+
+
+def _crashed(error: Exception) -> Response:
+    call = current()
+    identity = call.id if call else "unknown"
+    if isinstance(error, LabError):
+        service().metrics.rejected.labels(call.model or "" if call else "", "error").inc()
+    from flask import current_app
+
+    current_app.logger.error("request %s failed", identity, exc_info=error)
+    return _refused(Refusal(500, "serve", f"the server failed; its log tells more under {identity}"))
+
+
+def _finish(response: Response) -> Response:
+    serving, call = service(), current()
+    secure(response, request, serving.settings)
+    if call is None:
+        return response
+    response.headers["X-Request-ID"] = call.id
+    route = request.url_rule.rule if request.url_rule else "unknown"
+    took_s = time.perf_counter() - call.started
+    serving.metrics.requests.labels(request.method, route, response.status_code).inc()
+    serving.metrics.seconds.labels(request.method, route).observe(took_s)
+    if serving.audit is not None and (call.principal.key_id or response.status_code >= 400):
+        serving.audit.event(
+            "request", id=call.id, method=request.method, route=route, status=response.status_code,
+            key=call.principal.key_id, address=call.address, model=call.model, ms=round(took_s * 1e3, 3),
+        )  # fmt: skip
+    return response
+
+
+def _leave(_error: BaseException | None) -> None:
+    in_hand: AbstractContextManager[None] | None = g.pop("in_hand", None)
+    if in_hand is not None:
+        in_hand.__exit__(None, None, None)

@@ -1,0 +1,40 @@
+"""The parts that a request may touch, made once at the start and handed to nobody but handlers and the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flask import current_app
+
+from rx580lab.serve.audit import Audit
+from rx580lab.serve.keys import Keys
+from rx580lab.serve.lifecycle import Lifecycle
+from rx580lab.serve.limits import Limiter
+from rx580lab.serve.metrics import Metrics
+from rx580lab.serve.repository import Repository
+from rx580lab.serve.routing import Route
+from rx580lab.serve.settings import Settings
+
+__all__ = ["EXTENSION", "Service", "service"]
+
+EXTENSION = "rx580lab"
+
+
+@dataclass
+class Service:
+    """``keys`` is None where the server is open (loopback only, and asked for)."""
+
+    settings: Settings
+    repository: Repository
+    keys: Keys | None
+    limiter: Limiter | None
+    audit: Audit | None
+    metrics: Metrics
+    lifecycle: Lifecycle
+    routes: dict[str, Route] = field(default_factory=dict)
+
+
+def service() -> Service:
+    """That of the application at work."""
+    found: Service = current_app.extensions[EXTENSION]
+    return found

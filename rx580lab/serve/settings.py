@@ -1,0 +1,136 @@
+"""All settings of the server in one typed schema: flags over environment over file over defaults.
+
+In a YAML file the names are those of the fields, nested as here; in the environment ``RX580LAB_SERVE_PORT`` is ``port``
+and ``RX580LAB_SERVE_BATCHING__MAX_ROWS`` is ``batching.max_rows``.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Batching", "Caps", "Limits", "Settings", "Waiting", "is_loopback"]
+
+MIB = 1 << 20
+Share = Annotated[float, Field(gt=0, le=1)]
+PerMinute = Annotated[int, Field(ge=1, le=10_000_000)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(_Group):
+    """Requests a minute, by role and by class of route; the smaller of the two holds."""
+
+    public: PerMinute = Field(100, description="each address, before and without a key")
+    readonly: PerMinute = Field(100, description="each key that may only look")
+    user: PerMinute = Field(1_000, description="each key that may infer")
+    admin: PerMinute = Field(10_000, description="each key that may load and unload")
+    routes: dict[str, PerMinute] = Field(
+        default={"health": 1_000, "metrics": 100, "models": 200, "load": 10, "unload": 20, "documents": 100},
+        description="class of route -> requests a minute of one key, or of one address where the route needs none",
+    )
+    adaptive: bool = Field(True, description="give less than these while requests wait too long for the device")
+    queue_wait_target_ms: float = Field(100.0, gt=0, description="what a request may wait before less is given")
+    shared_store: SecretStr | None = Field(None, description="redis://... shares the limits between processes")
+
+
+class Caps(_Group):
+    """What one request may be; more is refused before it costs."""
+
+    body_bytes: int = Field(32 * MIB, ge=1024, description="a body as it is sent")
+    decompressed_bytes: int = Field(64 * MIB, ge=1024, description="a body after gzip or deflate")
+    decompression_ratio: float = Field(200.0, ge=1, description="how many times larger than sent; above 1 MiB only")
+    header_json_bytes: int = Field(1 * MIB, ge=1024, description="the JSON header before binary tensors")
+    tensors: int = Field(64, ge=1, description="inputs or outputs named in one request")
+    rank: int = Field(8, ge=1, le=32)
+    elements: int = Field(1 << 26, ge=1, description="of one tensor")
+    rows: int = Field(1024, ge=1, description="along the batch axis of one request")
+    json_depth: int = Field(32, ge=2)
+
+
+class Batching(_Group):
+    """How requests of one model share a launch; a model's own file may say otherwise."""
+
+    max_rows: int = Field(32, ge=1, le=4096, description="along the batch axis of one launch")
+    max_bytes: int = Field(64 * MIB, ge=1, description="of the inputs of one launch")
+    max_delay_ms: float = Field(0.0, ge=0, le=1000, description="how long the first request waits for company")
+    queue: int = Field(256, ge=1, le=65_536, description="requests that may wait for one model; more get a 503")
+
+
+class Waiting(_Group):
+    """How long things may take."""
+
+    request_s: Seconds = Field(30.0, description="from arrival to the launch; the client may ask for less")
+    receive_s: Seconds = Field(30.0, description="for a client to send a whole request")
+    idle_s: Seconds = Field(5.0, description="without a byte, then the connection is cut")
+    drain_s: Seconds = Field(30.0, description="for requests in flight after SIGTERM")
+    notice_s: float = Field(1.0, ge=0, le=600, description="between ready going false and the end of accepting")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Nothing here is changed after the start."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RX580LAB_SERVE_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    models: Path = Field(description="the folder of models: DIR/NAME/VERSION/model.onnx")
+    keys: Path | None = Field(None, description="the file of keys, as `rx580lab keys` writes it")
+    pepper_file: Path = Field(
+        default_factory=lambda: platformdirs.user_state_path("rx580lab") / "pepper",
+        description="the secret that stored keys are hashed with; kept apart from them",
+    )
+    device: str | None = Field(None, description="as `rx580lab devices` shows it; none: the best one")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65_535, description="0: any free one")
+    insecure_no_auth: bool = Field(False, description="serve without keys; on loopback only")
+    query_keys: bool = Field(False, description="take readonly keys from ?api_key= of a GET too")
+    trusted_proxies: int = Field(0, ge=0, le=8, description="proxies in front whose X-Forwarded-For counts")
+    trusted_hosts: tuple[str, ...] = Field((), description="host names that requests may ask for; none: any")
+    cors_origins: tuple[str, ...] = Field((), description="web origins whose pages may call; never *")
+    memory_bytes: int | None = Field(None, ge=1, description="device memory for models; none: 80 % of the device's")
+    load: bool = Field(True, description="load all models at the start; otherwise each when it is first asked for")
+    required: tuple[str, ...] = Field((), description="models without which ready is false; none: all that loaded")
+    manifest: bool = Field(False, description="load only what SHA256SUMS in the folder of models lists")
+    uploads: bool = Field(False, description="let an admin's load request bring files of the model along")
+    threads: int | None = Field(None, ge=4, le=1024, description="none: two for each row of a batch")
+    connections: int = Field(2000, ge=16, le=60_000)
+    audit_file: Path | None = Field(None, description="where the audit log goes; none: standard error")
+    bare: bool = Field(False, description="for the benchmark alone: no authentication, limits or audit; loopback only")
+    limits: Limits = Limits()
+    caps: Caps = Caps()
+    batching: Batching = Batching()
+    waiting: Waiting = Waiting()
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return is_loopback(self.host)
+
+    @property
+    def n_threads(self) -> int:
+        """Each waiting request holds one."""
+        return self.threads or max(16, 2 * self.batching.max_rows)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, or the name ``localhost``, is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def hidden(settings: Settings) -> dict[str, Any]:
+    """All settings as JSON holds them, secrets hidden."""
+    return settings.model_dump(mode="json")

@@ -1,0 +1,32 @@
+"""What the server's tests share: a folder of models, and one running server for all that only read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rx580lab.models import export
+from tests.serve.running import Running, start
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two versions of our own small CNN: image float32 [batch, 1, 28, 28] to logits [batch, 10]."""
+    folder = tmp_path_factory.mktemp("models")
+    for version in (1, 2):
+        export("fashion-mnist", folder, version=version)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server that no test changes: with keys of every role, and limits that no test reaches."""
+    folder = tmp_path_factory.mktemp("server")
+    limits = {f"RX580LAB_SERVE_LIMITS__{role}": "1000000" for role in ("PUBLIC", "READONLY", "USER", "ADMIN")}
+    routes = '{"health": 1000000}'
+    running = start(models, folder, variables={**limits, "RX580LAB_SERVE_LIMITS__ROUTES": routes})
+    running.wait_ready()
+    yield running
+    running.stop()
