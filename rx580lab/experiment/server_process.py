@@ -1,0 +1,260 @@
+"""A server of one's own for a notebook, a panel or an experiment: ``rx580lab serve`` in a child process.
+
+::
+
+    with ServerProcess.start("models") as server:
+        server.wait_ready()
+        server.call("/models", role="readonly")
+
+It listens on loopback, at a free port unless one is asked for, with a fresh key for each role in a folder that goes
+with it, and ends with the process that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, NamedTuple
+
+from rx580lab.errors import ServeError
+
+__all__ = ["Answer", "ServerProcess", "make_key"]
+
+_LISTENING = re.compile(r"rx580lab serves on (http://\S+)")
+_START_S = 120.0
+# Of what it prints, the end: an audit log would grow without bound.
+_LOG_LINES = 200
+_MOST_BYTES = 1 << 26
+
+
+class Answer(NamedTuple):
+    """``body``: JSON as Python has it, or text, or bytes where it is neither."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
+@dataclass
+class ServerProcess:
+    """A running server.
+
+    Attributes:
+        url: without a slash at its end. keys: role -> key; empty for an open server.
+        keys_file, pepper_file: where it looks keys up; None for an open server.
+        log: the last lines that it printed on standard error.
+    """
+
+    process: subprocess.Popen[str]
+    url: str
+    keys: Mapping[str, str]
+    keys_file: Path | None
+    pepper_file: Path | None
+    log: deque[str]
+    _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    @classmethod
+    def start(
+        cls,
+        models: str | Path,
+        *,
+        device: str | None = None,
+        port: int = 0,
+        roles: Sequence[str] = ("readonly", "user", "admin"),
+        keys_file: Path | None = None,
+        pepper_file: Path | None = None,
+        options: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> ServerProcess:
+        """A server that listens; its models may still be loading.
+
+        Args:
+            models: the folder, as ``rx580lab serve --models`` takes it.
+            device: a device's name; None takes the best one.
+            port: 0 takes any free one.
+            roles: a fresh key is made for each. Empty, and no ``keys_file``: open to all on this machine.
+            keys_file: keys that are there already; None makes some in a folder that goes when the server has stopped.
+            pepper_file: what those are hashed with.
+            options: further flags of ``rx580lab serve``.
+            variables: ``RX580LAB_SERVE_...``, for it alone.
+
+        Raises ServeError, with its last words, when it does not start.
+        """
+        folder = None
+        if keys_file is None and roles:
+            folder = tempfile.TemporaryDirectory(prefix="rx580lab-server-")
+            keys_file = Path(folder.name) / "keys.jsonl"
+            pepper_file = pepper_file or Path(folder.name) / "pepper"
+        own = dict(variables or {})
+        if pepper_file is not None:
+            own["RX580LAB_SERVE_PEPPER_FILE"] = str(pepper_file)
+        try:
+            keys = {} if keys_file is None else {role: make_key(role, keys_file, pepper_file) for role in roles}
+            guard = ["--insecure-no-auth"] if keys_file is None else ["--keys", str(keys_file)]
+            where = ["--device", device] if device else []
+            command = ["serve", "--models", str(models), *guard, *where, "--port", str(port), *options]
+            process, url, log = _listening(command, own)
+        except ServeError:
+            if folder is not None:
+                folder.cleanup()
+            raise
+        return cls(process, url, keys, keys_file, pepper_file, log, folder)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.process.poll() is None
+
+    def call(
+        self,
+        path: str,
+        body: bytes | None = None,
+        *,
+        role: str | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 30.0,
+    ) -> Answer:
+        """One request, a POST where there is a body. Any status is an answer; ServeError where none comes."""
+        chosen = key or (self.keys.get(role) if role else None)
+        own = {"X-API-Key": chosen} if chosen else {}
+        return _call(self.url + path, body, {**own, **(headers or {})}, timeout_s)
+
+    def wait_ready(self, timeout_s: float = 120.0) -> None:
+        """Returns when every model serves. ServeError with its last words if that takes longer, or it has died."""
+        end = time.monotonic() + timeout_s
+        while True:
+            if not self.alive:
+                raise ServeError("server", f"expected a server that runs, got exit status {self.process.returncode}: "
+                                           f"{last_words(self.log)}")  # fmt: skip
+            if self.call("/ready").status == 200:
+                return
+            if time.monotonic() > end:
+                raise ServeError("server", f"expected it to be ready within {timeout_s:.0f} s: {last_words(self.log)}")
+            time.sleep(0.05)
+
+    def stop(self, timeout_s: float = 60.0) -> int:
+        """Asks it to drain (SIGTERM), and returns its exit status; killed if it takes longer than ``timeout_s``."""
+        if self.alive:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        if self.process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.process.stdin.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+        return code
+
+    def __enter__(self) -> ServerProcess:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def make_key(role: str, keys_file: Path, pepper_file: Path | None = None, *, label: str = "") -> str:
+    """A fresh key as ``rx580lab keys create`` makes it. ServeError where that fails."""
+    command = [sys.executable, "-P", "-m", "rx580lab.cli", "keys", "create", "--role", role, "--keys", str(keys_file)]
+    command += ["--pepper-file", str(pepper_file)] if pepper_file is not None else []
+    command += ["--label", label] if label else []
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise ServeError("keys", last_words(done.stderr.splitlines()) or f"exit status {done.returncode}")
+    return done.stdout.strip()
+
+
+def last_words(log: Sequence[str] | deque[str]) -> str:
+    """The last lines in one, short enough to show."""
+    lines = [line.strip() for line in list(log)[-8:] if line.strip()]
+    return " ".join(lines)[-800:].removeprefix("rx580lab: ")
+
+
+def _listening(command: list[str], variables: Mapping[str, str]) -> tuple[subprocess.Popen[str], str, deque[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "rx580lab.experiment.server_child", *command],
+        stdin=subprocess.PIPE,  # its end is how the server learns that this process is gone
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, **variables},
+        process_group=0,  # Ctrl+C, or a notebook's interrupt, is for the cell and not for the server
+    )
+    log: deque[str] = deque(maxlen=_LOG_LINES)
+    listens = threading.Event()
+    found: list[str] = []
+
+    def follow(stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                log.append(line)
+                if not found and (match := _LISTENING.search(line)):
+                    found.append(match[1])
+                    listens.set()
+        listens.set()
+
+    threading.Thread(target=follow, args=(process.stderr,), name="server-log", daemon=True).start()
+    listens.wait(_START_S)
+    if found:
+        return process, found[0], log
+    if process.poll() is None:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+    process.kill()
+    process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+    raise ServeError("server", f"expected a server that listens, got: {last_words(log) or 'no word'}")
+
+
+def _call(url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float) -> Answer:
+    request = urllib.request.Request(url, body, dict(headers))  # noqa: S310 - the server's own address
+    try:
+        with _DIRECT.open(request, timeout=timeout_s) as answer:
+            return Answer(answer.status, _decoded(answer.read(_MOST_BYTES)), dict(answer.headers))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, _decoded(error.read(_MOST_BYTES)), dict(error.headers))
+    except OSError as error:
+        raise ServeError("server", f"expected an answer of {url}, got: {error}") from error
+
+
+# A proxy of the environment has no business between a notebook and its own machine.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        pass
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
