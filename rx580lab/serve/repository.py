@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rx580lab.device import Device, open_device
 from rx580lab.errors import LabError
-from rx580lab.graph.model import Model, load
+from rx580lab.graph.model import Model, TensorInfo, load
 from rx580lab.serve.batcher import Batcher
 from rx580lab.serve.inference import Inference, Result
 from rx580lab.serve.metrics import Metrics
@@ -35,6 +36,35 @@ class Served:
     reason: str = "not loaded"
     model: Model | None = None
     batcher: Batcher | None = None
+
+    @property
+    def inputs(self) -> Mapping[str, TensorInfo]:
+        """By name; none before it loaded for the first time."""
+        return self.model.inputs if self.model else {}
+
+    @property
+    def outputs(self) -> Mapping[str, TensorInfo]:
+        """By name; none before it loaded for the first time."""
+        return self.model.outputs if self.model else {}
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of its classes, from ``labels.txt`` beside it; none where there is no such file."""
+        path = self.path.with_name("labels.txt")
+        return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
+
+    @property
+    def max_rows(self) -> int:
+        """Rows that one launch takes; 0 where requests never share one."""
+        return 0
+
+    def config(self) -> dict[str, Any]:
+        """The model's configuration as the V2 protocol's extension for it writes it."""
+        return {"name": self.name, "platform": "onnx", "backend": "rx580lab", "max_batch_size": self.max_rows}
+
+    def statistics(self) -> dict[str, Any]:
+        """One entry of ``model_stats`` of the V2 protocol's extension for statistics."""
+        return {"name": self.name, "version": self.version}
 
     def infer(self, inference: Inference) -> Result:
         """The answer; Refusal 503 while it is not ready."""
