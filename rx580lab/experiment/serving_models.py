@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def write_mlp(
     net = OnnxBuilder(name)
     at = net.input("x", np.float32, ("batch", widths[0]))
     last = len(widths) - 2
-    for layer, (k, n) in enumerate(zip(widths, widths[1:], strict=False)):
+    for layer, (k, n) in enumerate(pairwise(widths)):
         weights = rng.standard_normal((k, n), dtype=np.float32) / np.float32(np.sqrt(k))
         operands = [at, net.constant(f"w{layer}", weights), net.constant(f"b{layer}", np.zeros(n))]
         at = net.node("Gemm", operands, "y" if layer == last else f"hidden{layer}")
