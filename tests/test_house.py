@@ -234,7 +234,7 @@ def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     project = tomllib.loads(text_of(Path("pyproject.toml")))["project"]
     core = {distribution(line) for line in project["dependencies"]}
     # Parts that come with an extra of their own, and are loaded only where it is there.
-    parts = {"lab": {"jupyter", "widgets"}, "serve": {"serve"}, "load": {"loadgen"}}
+    parts = {"lab": {"jupyter", "widgets"}, "serve": {"serve"}}
     apart = {extra: tuple(path for path in PACKAGE if path.parts[1] in names) for extra, names in parts.items()}
     rest = tuple(path for path in PACKAGE if not any(path in paths for paths in apart.values()))
     assert imported_distributions(rest) == core
