@@ -15,7 +15,7 @@ from rx580lab.serve.limits import Limiter
 from rx580lab.serve.metrics import Metrics
 from rx580lab.serve.pepper import read_pepper
 from rx580lab.serve.repository import Repository
-from rx580lab.serve.routes import ROUTES
+from rx580lab.serve.routes import routes
 from rx580lab.serve.routing import converters, register
 from rx580lab.serve.service import EXTENSION, Service
 from rx580lab.serve.settings import Settings
@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions[EXTENSION] = serving
     converters(app)
     pipeline.install(app)
-    serving.routes = register(app, ROUTES)
+    serving.routes = register(app, routes(settings))
     if settings.load:
         serving.repository.load_in_background()
     return app

@@ -50,6 +50,8 @@ class Refusal(ServeError):
         self.status = status
         self.retry_after_s = retry_after_s
         self.headers = dict(headers or {})
+        if retry_after_s is None and status in (429, 503):
+            retry_after_s = 1.0
         if retry_after_s is not None:
             self.headers["Retry-After"] = str(max(1, round(retry_after_s + 0.5)))
         super().__init__(where, message)

@@ -17,17 +17,25 @@ from werkzeug.routing import BaseConverter
 from rx580lab.errors import ServeError
 from rx580lab.serve.roles import Role
 
-__all__ = ["Content", "Route", "register"]
+__all__ = ["PATTERNS", "Content", "Route", "converters", "register"]
 
 Method = Literal["GET", "POST", "DELETE"]
 
 
 @dataclass(frozen=True)
 class Content:
-    """An answer or a body that is not (only) one JSON model: media type -> model, or None for bytes and text."""
+    """An answer or a body that is not (only) one JSON model.
+
+    Attributes:
+        media: media type -> model, or None for bytes and text.
+        required: whether a body has to be there; an answer always is.
+        headers: those that come with it, name -> what it says.
+    """
 
     media: Mapping[str, type[BaseModel] | None]
     description: str = ""
+    required: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,15 @@ class Route:
     Attributes:
         rule: as Flask writes it; ``<model:model>`` and ``<version:version>`` are the only kinds of variable.
         name: the operation's id, and Flask's endpoint.
+        role: the least that a key must have; 401 and 403 follow from it and from the rule.
         limit: a class in ``Settings.limits.routes``; one that is not listed there has the role's limit only.
         handler: takes the rule's variables by name and returns an answer, or raises ``Refusal``.
-        body: what a POST takes; None for no body. query: the parameters after "?".
-        replies: status -> what is answered, beside the failures that every route of its kind has.
-        failures: statuses of failures that only this route has.
+        body: what a POST takes; None for no body.
+        examples: bodies that can be sent to a model ``demo`` of one input ``x``, float32 [batch, 4], and one output
+            ``y``, by what they show; a test sends them.
+        headers: of the request, name -> what it says, beside credentials and those of HTTP itself.
+        replies: status -> what is answered where the request is served.
+        failures: statuses of refusals that only this route has; ``openapi.statuses`` adds those of its kind.
         queues: whether it may wait for the device; such routes are bounded so that the others always find a thread.
     """
 
@@ -55,19 +67,24 @@ class Route:
     tag: str
     description: str = ""
     body: type[BaseModel] | Content | None = None
-    query: type[BaseModel] | None = None
+    examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     replies: Mapping[int, type[BaseModel] | Content] = field(default_factory=dict)
     failures: tuple[int, ...] = ()
     queues: bool = False
 
 
+# What a path may hold for each kind of variable: Flask's converters and the document's patterns. A name is neither "."
+# nor "..", which a path would take for folders.
+PATTERNS: Mapping[str, str] = {"model": r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_.-]{1,64}", "version": r"[0-9]{1,9}"}
+
+
 class _Model(BaseConverter):
-    # Neither "." nor "..", which a path would take for folders.
-    regex = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_.-]{1,64}"
+    regex = PATTERNS["model"]
 
 
 class _Version(BaseConverter):
-    regex = r"\d{1,9}"
+    regex = PATTERNS["version"]
 
 
 def converters(app: Flask) -> None:
@@ -85,12 +102,9 @@ def register(app: Flask, routes: Iterable[Route]) -> dict[str, Route]:
         if route.name in table:
             raise ServeError("serve", f"expected one route named {route.name}, got two")
         table[route.name] = route
-        app.add_url_rule(route.rule, route.name, _view(route), methods=[route.method])
+        # OPTIONS is no method of its own here: the pipeline answers what a browser asks ahead of a call.
+        app.add_url_rule(route.rule, route.name, route.handler, methods=[route.method], provide_automatic_options=False)
     unknown = sorted(rule.rule for rule in app.url_map.iter_rules() if rule.endpoint not in table)
     if unknown:
         raise ServeError("serve", f"expected only routes of the table, got {', '.join(unknown)}; give each a role")
     return table
-
-
-def _view(route: Route) -> Callable[..., Any]:
-    return route.handler

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import orjson
 from flask import current_app
 
 from rx580lab.serve.audit import Audit
@@ -11,6 +13,7 @@ from rx580lab.serve.keys import Keys
 from rx580lab.serve.lifecycle import Lifecycle
 from rx580lab.serve.limits import Limiter
 from rx580lab.serve.metrics import Metrics
+from rx580lab.serve.openapi import document
 from rx580lab.serve.repository import Repository
 from rx580lab.serve.routing import Route
 from rx580lab.serve.settings import Settings
@@ -32,6 +35,11 @@ class Service:
     metrics: Metrics
     lifecycle: Lifecycle
     routes: dict[str, Route] = field(default_factory=dict)
+
+    @cached_property
+    def document(self) -> bytes:
+        """The OpenAPI document, as JSON."""
+        return orjson.dumps(document(self.settings, self.routes.values()))
 
 
 def service() -> Service:

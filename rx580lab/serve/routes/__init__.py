@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from rx580lab.serve.routes import open_inference, people
+from rx580lab.serve.routes import documents, open_inference, people
 from rx580lab.serve.routing import Route
+from rx580lab.serve.settings import Settings
 
-__all__ = ["ROUTES"]
+__all__ = ["routes"]
 
-ROUTES: tuple[Route, ...] = (*people.ROUTES, *open_inference.ROUTES)
+
+def routes(settings: Settings) -> tuple[Route, ...]:
+    """All routes of a server with these settings."""
+    return (*people.ROUTES, *open_inference.ROUTES, *documents.routes(settings))
