@@ -43,6 +43,8 @@ def create_app(settings: Settings) -> Flask:
         lifecycle=Lifecycle(),
     )
     app.extensions[EXTENSION] = serving
+    metrics.in_flight.set_function(lambda: serving.lifecycle.in_flight)
+    metrics.is_model = lambda name: any(one.name == name for one in serving.repository.index())
     converters(app)
     pipeline.install(app)
     serving.routes = register(app, routes(settings))

@@ -23,6 +23,9 @@ from rx580lab.serve.service import Service, service
 
 __all__ = ["install", "json_response"]
 
+# Where a probe ends: no such path, no such method, not well-formed, no key.
+_REFUSALS = frozenset({400, 401, 403, 404, 405, 422})
+
 
 def json_response(value: Any, status: int = 200) -> Response:
     """An answer of JSON."""
@@ -119,6 +122,8 @@ def _finish(response: Response) -> Response:
     took_s = time.perf_counter() - call.started
     serving.metrics.requests.labels(request.method, route, response.status_code).inc()
     serving.metrics.seconds.labels(request.method, route).observe(took_s)
+    if response.status_code in _REFUSALS:
+        serving.metrics.note_refused(request.path, request.query_string.decode("latin-1"))
     if serving.audit is not None and (call.principal.key_id or response.status_code >= 400):
         serving.audit.event(
             "request", id=call.id, method=request.method, route=route, status=response.status_code,

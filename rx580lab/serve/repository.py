@@ -90,6 +90,7 @@ class Repository:
         with self._lock:
             if self._device is None:
                 self._device = open_device(self._settings.device)
+                self._metrics.watch(self._device)
             return self._device
 
     def scan(self) -> None:

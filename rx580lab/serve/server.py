@@ -34,6 +34,8 @@ def serve(settings: Settings) -> None:
         channel_request_lookahead=1,
         ident=None,
     )
+    if hasattr(server, "active_channels"):  # a server of several sockets tells none
+        serving.metrics.watch_connections(lambda: len(server.active_channels))
 
     def stop(_number: int, _frame: Any) -> None:
         threading.Thread(target=_drain, args=(server, serving), name="drain").start()

@@ -10,7 +10,6 @@ from flask import Response, request
 from pydantic import BaseModel
 
 from rx580lab.serve.inference import Inference
-from rx580lab.serve.metrics import CONTENT_TYPE
 from rx580lab.serve.pipeline import json_response
 from rx580lab.serve.refusal import Refusal
 from rx580lab.serve.repository import Served
@@ -90,7 +89,8 @@ def model(model: str) -> Response:
 
 def metrics() -> Response:
     """For Prometheus."""
-    return Response(service().metrics.text(), content_type=CONTENT_TYPE)
+    text, content_type = service().metrics.exposition(request.headers.get("Accept", ""))
+    return Response(text, content_type=content_type)
 
 
 def predict(model: str) -> Response:
@@ -129,7 +129,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/models/<model:model>", "model", Role.READONLY, "models", model, "One model", "people",
           replies={200: ModelSummary}, failures=(404,)),
     Route("GET", "/metrics", "metrics", Role.READONLY, "metrics", metrics, "Counters for Prometheus", "people",
-          replies={200: Content({"text/plain": None})}),
+          replies={200: Content({"text/plain": None, "application/openmetrics-text": None})}),
     Route("POST", "/models/<model:model>/predict", "predict", Role.USER, "infer", predict,
           "Infer, with inputs as nested lists", "people", body=PredictBody, replies={200: Prediction},
           failures=(404, 503, 504), queues=True),
