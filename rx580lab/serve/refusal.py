@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
-from rx580lab.errors import ServeError
+from rx580lab.errors import InputError, LabError, LimitExceeded, ServeError
 
-__all__ = ["CODES", "Refusal", "body_of"]
+__all__ = ["CODES", "Refusal", "body_of", "refusal_of"]
+
+_PATH = re.compile(r"(?:/[^/\s:'\"]+){2,}")
 
 # Status -> the word that programs may branch on, in each answer's "code". What is not here is never answered.
 CODES: Mapping[int, str] = {
@@ -60,3 +64,20 @@ class Refusal(ServeError):
 def body_of(status: int, message: str, request_id: str | None) -> dict[str, Any]:
     """What every failure answers as JSON; ``error`` is a string since clients of the V2 protocol show it."""
     return {"error": message, "code": CODES.get(status, "error"), "status": status, "request_id": request_id}
+
+
+def refusal_of(error: LabError, status: int) -> Refusal:
+    """What a model said, for the client: ``status`` where its input is at fault, 503 without memory, else 500.
+
+    Paths of the server are left out: the model's name stands for its file.
+    """
+    if isinstance(error, Refusal):
+        return error
+    where = PurePath(error.where)
+    name = where.parts[-3] if where.name == "model.onnx" and len(where.parts) > 2 else where.name
+    message = _PATH.sub(lambda found: PurePath(found[0]).name, error.message)
+    if isinstance(error, InputError):
+        return Refusal(status, name, message)
+    if isinstance(error, LimitExceeded):
+        return Refusal(503, name, message, retry_after_s=1)
+    return Refusal(500, name, "the model failed on the device; the log of the server tells more")

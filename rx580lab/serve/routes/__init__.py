@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rx580lab.serve.routes import documents, open_inference, people
+from rx580lab.serve.routes import documents, model_repository, open_inference, people
 from rx580lab.serve.routing import Route
 from rx580lab.serve.settings import Settings
 
@@ -11,4 +11,4 @@ __all__ = ["routes"]
 
 def routes(settings: Settings) -> tuple[Route, ...]:
     """All routes of a server with these settings."""
-    return (*people.ROUTES, *open_inference.ROUTES, *documents.routes(settings))
+    return (*people.ROUTES, *open_inference.ROUTES, *model_repository.ROUTES, *documents.routes(settings))
