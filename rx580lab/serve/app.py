@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import socket
+from typing import Any
 
 from flask import Flask
 
 from rx580lab.errors import ServeError
 from rx580lab.serve import pipeline
 from rx580lab.serve.audit import Audit
-from rx580lab.serve.keys import Keys
+from rx580lab.serve.credentials import WithoutCredentials
+from rx580lab.serve.keys import Keys, cure
 from rx580lab.serve.lifecycle import Lifecycle
 from rx580lab.serve.limits import Limiter
 from rx580lab.serve.metrics import Metrics
 from rx580lab.serve.pepper import read_pepper
+from rx580lab.serve.places import default_keys_file
 from rx580lab.serve.repository import Repository
 from rx580lab.serve.routes import routes
 from rx580lab.serve.routing import converters, register
 from rx580lab.serve.service import EXTENSION, Service
-from rx580lab.serve.settings import Settings
+from rx580lab.serve.settings import Settings, is_loopback
 
 __all__ = ["create_app"]
 
@@ -33,12 +36,13 @@ def create_app(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.caps.body_bytes
     metrics = Metrics()
     open_to_all = settings.bare or settings.insecure_no_auth
+    audit = None if settings.bare else Audit(settings.audit_file)
     serving = Service(
         settings=settings,
         repository=Repository(settings, metrics),
-        keys=None if open_to_all else Keys(_keys_file(settings), read_pepper(settings.pepper_file)),
+        keys=None if open_to_all else _keys(settings, audit, metrics),
         limiter=None if settings.bare else Limiter(settings.limits),
-        audit=None if settings.bare else Audit(settings.audit_file),
+        audit=audit,
         metrics=metrics,
         lifecycle=Lifecycle(),
     )
@@ -48,18 +52,39 @@ def create_app(settings: Settings) -> Flask:
     converters(app)
     pipeline.install(app)
     serving.routes = register(app, routes(settings))
+    app.wsgi_app = WithoutCredentials(app.wsgi_app)  # type: ignore[method-assign]
     if settings.load:
         serving.repository.load_in_background()
     return app
 
 
-def _keys_file(settings: Settings) -> Path:
-    if settings.keys is None:
-        raise ServeError("serve", "expected --keys FILE; rx580lab keys create makes one")
-    return settings.keys
+def _keys(settings: Settings, audit: Audit | None, metrics: Metrics) -> Keys:
+    path = settings.keys or default_keys_file()
+
+    def report(event: str, **fields: Any) -> None:
+        metrics.key_file_fault.set(event == "key file unreadable")
+        if audit is not None:
+            audit.event(event, **fields)
+
+    if not path.exists():
+        raise ServeError(str(path), f"expected a file of keys, got none; {cure(path)}")
+    return Keys(path, read_pepper(settings.pepper_file), report)
 
 
 def _refuse_to_be_open(settings: Settings) -> None:
     for name in ("insecure_no_auth", "bare"):
-        if getattr(settings, name) and not settings.loopback:
-            raise ServeError("serve", f"expected a loopback host with {name}, got {settings.host}")
+        if getattr(settings, name) and not _only_here(settings.host):
+            raise ServeError("serve", f"expected a loopback host with {name}, got {settings.host or 'any address'}")
+    if settings.insecure_no_auth and settings.keys is not None:
+        raise ServeError("serve", "expected either keys or insecure_no_auth, got both")
+
+
+def _only_here(host: str) -> bool:
+    """Whether all that a host's name stands for is reached from this machine only; of names only localhost is taken."""
+    if not is_loopback(host):
+        return False
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return all(is_loopback(str(address[0])) for *_, address in found)

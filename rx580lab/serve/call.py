@@ -11,7 +11,7 @@ from flask import g
 from rx580lab.serve.roles import Role
 from rx580lab.serve.routing import Route
 
-__all__ = ["ANONYMOUS", "Call", "Principal", "current"]
+__all__ = ["ANONYMOUS", "Call", "Principal", "current", "may_use"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,12 @@ class Call:
     started: float = field(default_factory=time.perf_counter)
     principal: Principal = ANONYMOUS
     model: str | None = None
+
+
+def may_use(model: str) -> bool:
+    """Whether the caller of this request reaches a model: what listings show."""
+    call = current()
+    return call is not None and call.principal.may_use(model)
 
 
 def current() -> Call | None:

@@ -33,6 +33,7 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 _CODE = re.compile(r"[1-5]\d\d")
 _VERSION = re.compile(r"\d{1,9}")
 _WORDS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_ .-]{0,63}")
+_OF_MODEL = re.compile(rb'[{,]model="([^"]*)"')
 _TASKS = Path("/proc/self/task")
 
 M = TypeVar("M", bound=MetricWrapperBase)
@@ -99,6 +100,9 @@ class Metrics:
         self.model_ready = self._gauge("rx580_model_ready", "1 while it serves", "model", "version")
         self.load_failures = self._counter("rx580_model_load_failures_total", "Loads that failed", "model")
         self.auth_events = self._counter("rx580_auth_events_total", "Authentications", "outcome", "method", "role")
+        self.key_file_fault = Gauge(
+            "rx580_key_file_fault", "1 while the file of keys cannot be read", registry=self.registry
+        )
         self.probes = self._counter("rx580_security_probe_total", "Refused requests that look like attacks", "kind")
         for kind in KINDS:
             self.probes.labels(kind)  # a rate needs the zero before the first one
@@ -130,14 +134,22 @@ class Metrics:
         """All of it in Prometheus's text format."""
         return self.exposition("")[0]
 
-    def exposition(self, accept: str) -> tuple[bytes, str]:
-        """All of it, and its content type: OpenMetrics where an Accept header asks for that, else Prometheus's text."""
+    def exposition(self, accept: str, models: frozenset[str] | None = None) -> tuple[bytes, str]:
+        """All of it, and its content type: OpenMetrics where an Accept header asks for that, else Prometheus's text.
+
+        ``models``: leaves out the samples of all others; None for none.
+        """
         encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        text = encode(self.registry)
+        if models is not None:
+            known = {name.encode() for name in models}
+            lines = text.splitlines(keepends=True)
+            text = b"".join(one for one in lines if (of := _OF_MODEL.search(one)) is None or of[1] in known)
+        return text, content_type
 
     def _rules(self, labels: Sequence[str]) -> list[Rule]:
         known: Mapping[str, Rule] = {
-            "method": lambda text: text in METHODS or text in {"header", "bearer", "query", "none", "key"},
+            "method": lambda text: text in METHODS or text in {"header", "bearer", "query", "several", "none"},
             "code": lambda text: _CODE.fullmatch(text) is not None,
             "version": lambda text: _VERSION.fullmatch(text) is not None,
             "model": lambda text: self.is_model(text),

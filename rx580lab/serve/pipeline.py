@@ -14,8 +14,8 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from rx580lab.errors import LabError
-from rx580lab.serve.authentication import authenticate, unauthenticated
-from rx580lab.serve.call import Call, current
+from rx580lab.serve.authentication import OF_QUERY_KEYS, CredentialRefused, authenticate, unauthenticated
+from rx580lab.serve.call import Call, Principal, current
 from rx580lab.serve.headers import secure
 from rx580lab.serve.refusal import Refusal, body_of
 from rx580lab.serve.roles import Role
@@ -52,37 +52,55 @@ def _admit() -> None:
     if serving.limiter is not None:
         serving.limiter.admit_address(call)
     _identify(serving, call)
-    _authorize(call)
+    _authorize(serving, call)
     if serving.limiter is not None:
         serving.limiter.charge(call)
 
 
 def _identify(serving: Service, call: Call) -> None:
     try:
-        call.principal = authenticate(request, serving.keys)
-    except Refusal as refusal:
+        call.principal = principal = authenticate(request, serving.keys, serving.settings)
+    except CredentialRefused as refusal:
         if serving.limiter is not None:
             serving.limiter.charge_failure(call)
-        serving.metrics.auth_events.labels("refused", "key", "none").inc()
+        serving.metrics.auth_events.labels(refusal.outcome, refusal.method, "none").inc()
         if serving.audit is not None:
-            serving.audit.event("authentication refused", address=call.address, why=refusal.message, id=call.id)
+            serving.audit.event(
+                "authentication refused", id=call.id, address=call.address, method=refusal.method, why=refusal.why,
+                key=refusal.key_id,
+            )  # fmt: skip
         raise
+    if principal.key_id is not None:
+        serving.metrics.auth_events.labels("ok", principal.method, principal.role.label).inc()
+        if principal.method == "query" and serving.audit is not None:
+            serving.audit.event("query key used", id=call.id, address=call.address, key=principal.key_id)
 
 
-def _authorize(call: Call) -> None:
+def _authorize(serving: Service, call: Call) -> None:
     """Deny by default: no route, no entry."""
-    route = call.route
+    route, principal = call.route, call.principal
     if route is None:
+        if request.url_rule is not None:  # a rule that was added beside the table
+            raise Refusal(404, "serve", "expected a path of this server")
         return  # Flask answers 404 or 405 to what no rule matches
+    call.model = (request.view_args or {}).get("model")
     if route.role is Role.PUBLIC:
         return
-    if call.principal.role is Role.PUBLIC:
+    if serving.keys is not None and serving.keys.closed:
+        raise Refusal(503, "keys", "expected keys to check with, got none that can be read", retry_after_s=10)
+    if principal.role is Role.PUBLIC:
+        serving.metrics.auth_events.labels("missing", "none", "none").inc()
         raise unauthenticated("expected a key in X-API-Key or Authorization: Bearer, got none")
-    if call.principal.role < route.role:
-        raise Refusal(403, "keys", f"expected a key of role {route.role.label}, got {call.principal.role.label}")
-    call.model = (request.view_args or {}).get("model")
-    if call.model is not None and not call.principal.may_use(call.model):
-        raise Refusal(403, "keys", f"expected a key for model {call.model}, got one for other models")
+    if principal.role < route.role:
+        _count_forbidden(serving, principal)
+        raise Refusal(403, "keys", f"expected a key of role {route.role.label}, got {principal.role.label}")
+    if call.model is not None and not principal.may_use(call.model):
+        _count_forbidden(serving, principal)
+        raise Refusal(403, "keys", "expected a key for this model, got one for others")
+
+
+def _count_forbidden(serving: Service, principal: Principal) -> None:
+    serving.metrics.auth_events.labels("forbidden", principal.method, principal.role.label).inc()
 
 
 def _refused(refusal: Refusal) -> Response:
@@ -118,6 +136,8 @@ def _finish(response: Response) -> Response:
     if call is None:
         return response
     response.headers["X-Request-ID"] = call.id
+    if call.principal.method == "query":
+        response.headers.update(OF_QUERY_KEYS)
     route = request.url_rule.rule if request.url_rule else "unknown"
     took_s = time.perf_counter() - call.started
     serving.metrics.requests.labels(request.method, route, response.status_code).inc()

@@ -101,6 +101,8 @@ def register(app: Flask, routes: Iterable[Route]) -> dict[str, Route]:
     for route in routes:
         if route.name in table:
             raise ServeError("serve", f"expected one route named {route.name}, got two")
+        if not isinstance(route.role, Role):
+            raise ServeError("serve", f"expected a role for {route.method} {route.rule}, got none")
         table[route.name] = route
         # OPTIONS is no method of its own here: the pipeline answers what a browser asks ahead of a call.
         app.add_url_rule(route.rule, route.name, route.handler, methods=[route.method], provide_automatic_options=False)

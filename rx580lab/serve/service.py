@@ -41,6 +41,14 @@ class Service:
         """The OpenAPI document, as JSON."""
         return orjson.dumps(document(self.settings, self.routes.values()))
 
+    def why_not_ready(self) -> str:
+        """Why it takes no inference now, for anybody to read; empty where it does."""
+        if self.lifecycle.draining:
+            return "the server is stopping"
+        if self.keys is not None and self.keys.closed:
+            return "the file of keys cannot be read"
+        return "" if self.repository.ready() else "a required model is not loaded"
+
 
 def service() -> Service:
     """That of the application at work."""

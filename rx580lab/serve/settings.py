@@ -10,9 +10,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rx580lab.serve.places import default_pepper_file
 
 __all__ = ["Batching", "Caps", "Limits", "Settings", "Waiting", "is_loopback"]
 
@@ -87,7 +88,7 @@ class Settings(BaseSettings):
     models: Path = Field(description="the folder of models: DIR/NAME/VERSION/model.onnx")
     keys: Path | None = Field(None, description="the file of keys, as `rx580lab keys` writes it")
     pepper_file: Path = Field(
-        default_factory=lambda: platformdirs.user_state_path("rx580lab") / "pepper",
+        default_factory=default_pepper_file,
         description="the secret that stored keys are hashed with; kept apart from them",
     )
     device: str | None = Field(None, description="as `rx580lab devices` shows it; none: the best one")

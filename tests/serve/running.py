@@ -82,6 +82,7 @@ def make_keys(folder: Path) -> dict[str, str]:
     pepper = make_pepper(folder / "pepper")
     made = {role.label: make_key(pepper, role) for role in Role if role is not Role.PUBLIC}
     (folder / "keys.jsonl").write_text("".join(f"{record.model_dump_json()}\n" for _, record in made.values()))
+    (folder / "keys.jsonl").chmod(0o600)
     return {role: key for role, (key, _) in made.items()}
 
 

@@ -47,12 +47,8 @@ def live() -> Response:
 
 def ready() -> Response:
     """Whether it takes inference."""
-    serving = service()
-    if serving.lifecycle.draining:
-        return not_ready("the server stops")
-    if not serving.repository.ready():
-        return not_ready("not all required models are loaded")
-    return json_response({"ready": True})
+    why = service().why_not_ready()
+    return not_ready(why) if why else json_response({"ready": True})
 
 
 def not_ready(why: str) -> Response:

@@ -9,6 +9,7 @@ import orjson
 from flask import Response, request
 from pydantic import BaseModel
 
+from rx580lab.serve.call import current, may_use
 from rx580lab.serve.inference import Inference
 from rx580lab.serve.pipeline import json_response
 from rx580lab.serve.refusal import Refusal
@@ -33,6 +34,7 @@ class Ready(BaseModel):
 
     ready: bool
     draining: bool
+    reason: str
 
 
 class ModelSummary(BaseModel):
@@ -72,14 +74,14 @@ def health() -> Response:
 def ready() -> Response:
     """503 while a required model is not loaded, and while the server drains."""
     serving = service()
-    draining = serving.lifecycle.draining
-    good = not draining and serving.repository.ready()
-    return json_response({"ready": good, "draining": draining}, 200 if good else 503)
+    why = serving.why_not_ready()
+    body = {"ready": not why, "draining": serving.lifecycle.draining, "reason": why}
+    return json_response(body, 503 if why else 200)
 
 
 def models() -> Response:
     """Those that the key may use."""
-    return json_response({"models": [_summary(one) for one in service().repository.index()]})
+    return json_response({"models": [_summary(one) for one in service().repository.index() if may_use(one.name)]})
 
 
 def model(model: str) -> Response:
@@ -89,7 +91,9 @@ def model(model: str) -> Response:
 
 def metrics() -> Response:
     """For Prometheus."""
-    text, content_type = service().metrics.exposition(request.headers.get("Accept", ""))
+    call = current()
+    models = call.principal.models if call else frozenset()
+    text, content_type = service().metrics.exposition(request.headers.get("Accept", ""), models)
     return Response(text, content_type=content_type)
 
 
