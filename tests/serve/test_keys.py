@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,24 +17,10 @@ from pydantic import ValidationError
 from rx580lab.errors import ServeError
 from rx580lab.serve import key_file
 from rx580lab.serve.key_times import duration, expiry, moment
-from rx580lab.serve.keys import FORMAT, KeyRecord, Keys, make_key, parse, read_keys
-from rx580lab.serve.private_files import FileExposed, FileMissing, locked
+from rx580lab.serve.keys import FORMAT, Keys, make_key, parse, read_keys
+from rx580lab.serve.private_files import FileExposed, FileMissing
 from rx580lab.serve.roles import Role
-
-PEPPER = bytes(range(32))
-
-
-class Clock:
-    """In place of ``time``, for what asks ``monotonic``: a second passes when it is told to."""
-
-    def __init__(self) -> None:
-        self.passed_s = 0.0
-
-    def monotonic(self) -> float:
-        return 1000.0 + self.passed_s
-
-    def time(self) -> float:
-        return time.time() + self.passed_s
+from tests.serve.stored_keys import PEPPER, Clock, stored
 
 
 @pytest.fixture
@@ -51,12 +33,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "keys.jsonl"
-
-
-def stored(path: Path, role: Role = Role.USER, **options: Any) -> tuple[str, KeyRecord]:
-    key, record = make_key(PEPPER, role, **options)
-    key_file.add(path, record)
-    return key, record
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -320,107 +296,3 @@ def test_an_emptied_file_opens_nothing(path: Path, clock: Clock) -> None:
     path.write_bytes(b"")
     clock.passed_s += 1
     assert keys.verify(key) is None
-
-
-def test_rotation_hands_on_role_models_label_and_lifetime(path: Path, clock: Clock) -> None:
-    old, record = stored(path, label="ci", models=("m",), expires=datetime.now(UTC) + timedelta(days=10))
-    fresh, successor, ended = key_file.rotate(path, PEPPER, record.id, grace=timedelta(hours=2))
-    assert (successor.role, successor.models, successor.label) == (record.role, record.models, record.label)
-    assert successor.expires is not None
-    assert record.expires is not None
-    assert (successor.expires - successor.created) / (record.expires - record.created) == pytest.approx(1)
-    assert ended.replaced_by == successor.id
-    keys = Keys(path, PEPPER)
-    assert keys.verify(fresh) is not None
-    assert keys.verify(old) is not None, "in its grace"
-    clock.passed_s = 2 * 3600
-    assert keys.verify(old) is None
-    assert keys.verify(fresh) is not None
-
-
-def test_rotation_without_grace_ends_at_once_and_a_closed_key_stays_closed(path: Path) -> None:
-    old, record = stored(path)
-    fresh, successor, _ = key_file.rotate(path, PEPPER, record.id)
-    keys = Keys(path, PEPPER)
-    assert keys.verify(old) is None
-    assert keys.verify(fresh) is not None
-    with pytest.raises(ServeError, match="replaced"):
-        key_file.rotate(path, PEPPER, record.id)
-    key_file.revoke(path, successor.id)
-    with pytest.raises(ServeError, match="revoked"):
-        key_file.rotate(path, PEPPER, successor.id)
-
-
-def test_grace_is_never_longer_than_what_the_key_had(path: Path) -> None:
-    end = datetime.now(UTC) + timedelta(hours=1)
-    _, record = stored(path, expires=end)
-    assert key_file.rotate(path, PEPPER, record.id, grace=timedelta(days=9))[2].expires == end
-
-
-def test_a_link_stays_a_link(tmp_path: Path, path: Path) -> None:
-    real = tmp_path / "elsewhere" / "real.jsonl"
-    real.parent.mkdir()
-    path.symlink_to(real)
-    stored(path)
-    key, _ = stored(path)
-    assert path.is_symlink()
-    assert len(real.read_text().splitlines()) == 2
-    assert Keys(path, PEPPER).verify(key) is not None
-
-
-def test_something_else_is_not_written_into(path: Path) -> None:
-    path.touch(0o600)
-    path.write_bytes(b"my thesis\n")
-    with pytest.raises(ServeError, match="something else"):
-        stored(path)
-    assert path.read_bytes() == b"my thesis\n"
-
-
-def test_a_writer_waits_for_another_and_says_so(path: Path) -> None:
-    with locked(path), pytest.raises(ServeError, match="another process"), locked(path, timeout_s=0.05):
-        pass
-
-
-WRITER = """
-import sys
-from pathlib import Path
-from rx580lab.serve import key_file
-from rx580lab.serve.keys import make_key
-from rx580lab.serve.roles import Role
-for _ in range(50):
-    key, record = make_key(bytes(range(32)), Role.USER)
-    key_file.add(Path(sys.argv[1]), record)
-    print(key, flush=True)
-"""
-
-
-def writer(path: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
-
-
-def test_no_kill_loses_a_key_that_was_printed(path: Path) -> None:
-    """Each of five writers is killed after another number of its 50 keys, in the middle of the next."""
-    printed: list[str] = []
-    for after in (1, 7, 19, 33, 48):
-        process = writer(path)
-        assert process.stdout is not None
-        with process.stdout:
-            printed.extend(process.stdout.readline().strip() for _ in range(after))
-            process.send_signal(signal.SIGKILL)
-            printed.extend(line.strip() for line in process.stdout if line.endswith("\n"))
-        process.wait()
-    contents = read_keys(path)
-    assert contents.corrupt == ()
-    keys = Keys(path, PEPPER)
-    assert [key for key in printed if keys.verify(key) is None] == []
-    assert len(printed) >= 108
-    assert path.stat().st_mode & 0o777 == 0o600
-    key, _ = stored(path)
-    assert Keys(path, PEPPER).verify(key) is not None, "what a killed writer left is in nobody's way"
-
-
-def test_two_writers_at_once_lose_nothing(path: Path) -> None:
-    printed = [line for process in [writer(path), writer(path)] for line in process.communicate()[0].split()]
-    keys = Keys(path, PEPPER)
-    assert len(printed) == 100
-    assert [key for key in printed if keys.verify(key) is None] == []
