@@ -38,4 +38,6 @@ def serve(
     from rx580lab.serve.server import serve as run
     from rx580lab.serve.settings import Settings
 
-    run(Settings(models=models, keys=keys, device=device, host=host, port=port, insecure_no_auth=insecure_no_auth))
+    raise typer.Exit(
+        run(Settings(models=models, keys=keys, device=device, host=host, port=port, insecure_no_auth=insecure_no_auth))
+    )

@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> Flask:
         limiter=None if settings.bare else Limiter(settings.limits),
         audit=audit,
         metrics=metrics,
-        lifecycle=Lifecycle(),
+        lifecycle=Lifecycle(settings.places),
     )
     app.extensions[EXTENSION] = serving
     metrics.in_flight.set_function(lambda: serving.lifecycle.in_flight)

@@ -55,6 +55,19 @@ def _admit() -> None:
     _authorize(serving, call)
     if serving.limiter is not None:
         serving.limiter.charge(call)
+    if call.route is not None and call.route.queues:
+        _take_place(serving, call)
+
+
+def _take_place(serving: Service, call: Call) -> None:
+    """Of those for requests that wait for the device; the thread that waits would be missed by health."""
+    place: AbstractContextManager[None] = serving.lifecycle.slot()
+    try:
+        place.__enter__()
+    except Refusal:
+        serving.metrics.rejected.labels(call.model or "", "server full").inc()
+        raise
+    g.place = place
 
 
 def _identify(serving: Service, call: Call) -> None:
@@ -153,6 +166,7 @@ def _finish(response: Response) -> Response:
 
 
 def _leave(_error: BaseException | None) -> None:
-    in_hand: AbstractContextManager[None] | None = g.pop("in_hand", None)
-    if in_hand is not None:
-        in_hand.__exit__(None, None, None)
+    for name in ("place", "in_hand"):
+        held: AbstractContextManager[None] | None = g.pop(name, None)
+        if held is not None:
+            held.__exit__(None, None, None)

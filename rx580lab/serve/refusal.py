@@ -32,6 +32,7 @@ CODES: Mapping[int, str] = {
     501: "not_implemented",
     503: "unavailable",
     504: "deadline_exceeded",
+    505: "http_version_not_supported",
 }
 
 

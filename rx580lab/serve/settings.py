@@ -18,6 +18,8 @@ from rx580lab.serve.places import default_pepper_file
 __all__ = ["Batching", "Caps", "Limits", "Settings", "Waiting", "is_loopback"]
 
 MIB = 1 << 20
+# Threads that no request for the device may take.
+RESERVE = 8
 Share = Annotated[float, Field(gt=0, le=1)]
 PerMinute = Annotated[int, Field(ge=1, le=10_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -73,6 +75,8 @@ class Waiting(_Group):
 
     request_s: Seconds = Field(30.0, description="from arrival to the launch; the client may ask for less")
     receive_s: Seconds = Field(30.0, description="for a client to send a whole request")
+    answer_s: Seconds = Field(300.0, description="for a client to read a whole answer")
+    bytes_per_s: int = Field(128, ge=0, description="slower than this for 5 s, either way, and the connection is cut")
     idle_s: Seconds = Field(5.0, description="without a byte, then the connection is cut")
     drain_s: Seconds = Field(30.0, description="for requests in flight after SIGTERM")
     notice_s: float = Field(1.0, ge=0, le=600, description="between ready going false and the end of accepting")
@@ -104,7 +108,9 @@ class Settings(BaseSettings):
     required: tuple[str, ...] = Field((), description="models without which ready is false; none: all that loaded")
     manifest: bool = Field(False, description="load only what SHA256SUMS in the folder of models lists")
     uploads: bool = Field(False, description="let an admin's load request bring files of the model along")
-    threads: int | None = Field(None, ge=4, le=1024, description="none: two for each row of a batch")
+    threads: int | None = Field(
+        None, ge=RESERVE + 1, le=1024, description=f"none: two for each row of a batch, and {RESERVE} for the rest"
+    )
     connections: int = Field(2000, ge=16, le=60_000)
     audit_file: Path | None = Field(None, description="where the audit log goes; none: standard error")
     bare: bool = Field(False, description="for the benchmark alone: no authentication, limits or audit; loopback only")
@@ -121,7 +127,12 @@ class Settings(BaseSettings):
     @property
     def n_threads(self) -> int:
         """Each waiting request holds one."""
-        return self.threads or max(16, 2 * self.batching.max_rows)
+        return self.threads or max(16, 2 * self.batching.max_rows) + RESERVE
+
+    @property
+    def places(self) -> int:
+        """Requests that may wait for the device at one time; the other threads are for health and the like."""
+        return self.n_threads - RESERVE
 
 
 def is_loopback(host: str) -> bool:

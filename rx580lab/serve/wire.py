@@ -90,7 +90,7 @@ class Chunks:
             if line:
                 self.error = Fault(400, "expected a line's end after each chunk")
         elif self._last:
-            self._trailers += len(line)
+            self._trailers += len(line) + 2
             self.completed = not line
             if self._trailers > _TRAILERS:
                 self.error = Fault(400, f"expected at most {_TRAILERS} bytes of trailers")
