@@ -80,7 +80,7 @@ class _Listener(TcpWSGIServer):
 
     def count_refusal(self, status: int) -> None:
         """Counts an answer that the application did not give."""
-        self._metrics.requests.labels("unknown", "unknown", status).inc()
+        self._metrics.requests.labels("other", "unknown", status).inc()
 
     def readable(self) -> bool:
         """Whether to accept; makes room first where there is none."""

@@ -159,7 +159,7 @@ def test_pipelined_requests_are_answered_in_order(bare_walls: Running) -> None:
 def test_what_is_refused_before_the_application_is_counted(bare_walls: Running) -> None:
     exchange(bare_walls, MALFORMED["another version"][0])
     text = bare_walls.get("/metrics", role="readonly")[1]
-    assert 'http_requests_total{code="505",method="unknown",route="unknown"}' in text
+    assert 'http_requests_total{code="505",method="other",route="unknown"}' in text
 
 
 def test_a_taken_port_is_one_line_and_status_1(bare_walls: Running, tmp_path: Path) -> None:
