@@ -161,6 +161,11 @@ class Device:
         self._bytes_peak = max(self._bytes_peak, self._bytes_in_use)
         return Block(buffer, nbytes, self._count_release)
 
+    def trim(self) -> None:
+        """Gives memory that no array holds any more back to the driver; else it is kept for arrays to come."""
+        if isinstance(self._allocate, MemoryPool):
+            self._allocate.free_held()
+
     def _count_release(self, nbytes: int) -> None:
         self._bytes_in_use -= nbytes
 

@@ -34,18 +34,19 @@ __all__ = ["Model", "ModelPlan", "TensorInfo", "load"]
 KEPT_PLANS = 4
 
 
-def load(path: str | os.PathLike[str], device: Device | str | None = None) -> Model:
+def load(path: str | os.PathLike[str], device: Device | str | None = None, *, kept_plans: int = KEPT_PLANS) -> Model:
     """The model of an ONNX file, ready to run on ``device``.
 
     Nothing is executed and nothing outside the file's folder is read. ``device``: a Device, a name for
-    ``rx.open_device``, or None for the best one; it is opened when the model first runs.
+    ``rx.open_device``, or None for the best one; it is opened when the model first runs. ``kept_plans``: for how many
+    shapes of inputs the launches are kept; each holds memory of its own, and making them takes longer than a run.
 
     Raises ModelError for a file that is damaged, contradicts itself or holds what is not supported; it names the node,
     and all operators that are not supported.
     """
     file = read_model(Path(path))
     inputs, outputs = declared(file)
-    return Model(Path(path), import_graph(file), inputs, outputs, device)
+    return Model(Path(path), import_graph(file), inputs, outputs, device, kept_plans)
 
 
 class Model:
@@ -63,6 +64,7 @@ class Model:
         inputs: Mapping[str, TensorType],
         outputs: Mapping[str, TensorType],
         device: Device | str | None,
+        kept_plans: int = KEPT_PLANS,
     ) -> None:
         self.path = path
         self.inputs = {name: TensorInfo(name, one.dtype, one.shape) for name, one in inputs.items()}
@@ -74,6 +76,7 @@ class Model:
         check_fixed(self.graph, self.inputs, self.outputs, self._deciding)
         self._given = Inputs(str(path), self.inputs)
         self._asked = device
+        self._kept_plans = max(kept_plans, 1)
         self._device: Device | None = None
         self._weights: Weights | None = None
         self._plans: OrderedDict[Any, ModelPlan] = OrderedDict()
@@ -139,6 +142,17 @@ class Model:
             base_align_bytes=base_align_bytes,
         )
 
+    @property
+    def deciding(self) -> frozenset[str]:
+        """Inputs whose data, not their shapes alone, decide shapes or launches."""
+        return frozenset(self._deciding) & self.inputs.keys()
+
+    def release(self) -> None:
+        """Gives its memory on the device back; a later run takes it again."""
+        with self._lock:
+            self._keep_plans(0)
+            self._weights = None
+
     def summary(self, inputs: Mapping[str, npt.ArrayLike | Array | tuple[int, ...]] | None = None) -> Summary:
         """What it is made of; with ``inputs``, as ``plan`` takes them, also launches, FLOP and memory on its device."""
         return summary_of(self) if inputs is None else self.plan(inputs).summary()
@@ -173,7 +187,7 @@ class Model:
         if key in self._plans:
             self._plans.move_to_end(key)
             return self._plans[key]
-        self._keep_plans(KEPT_PLANS - 1)
+        self._keep_plans(self._kept_plans - 1)
         graph = self.specialised(types)
         check_outputs(graph, self.outputs, shapes=is_fixed(self.inputs))
         try:

@@ -39,7 +39,7 @@ def create_app(settings: Settings) -> Flask:
     audit = None if settings.bare else Audit(settings.audit_file)
     serving = Service(
         settings=settings,
-        repository=Repository(settings, metrics),
+        repository=Repository(settings, metrics, audit=audit),
         keys=None if open_to_all else _keys(settings, audit, metrics),
         limiter=None if settings.bare else Limiter(settings.limits),
         audit=audit,
@@ -48,13 +48,12 @@ def create_app(settings: Settings) -> Flask:
     )
     app.extensions[EXTENSION] = serving
     metrics.in_flight.set_function(lambda: serving.lifecycle.in_flight)
-    metrics.is_model = lambda name: any(one.name == name for one in serving.repository.index())
+    metrics.is_model = serving.repository.knows
     converters(app)
     pipeline.install(app)
     serving.routes = register(app, routes(settings))
     app.wsgi_app = WithoutCredentials(app.wsgi_app)  # type: ignore[method-assign]
-    if settings.load:
-        serving.repository.load_in_background()
+    serving.repository.load_in_background()
     return app
 
 

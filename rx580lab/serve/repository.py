@@ -2,158 +2,371 @@
 
 from __future__ import annotations
 
-import re
+import logging
+import shutil
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from rx580lab.device import Device, open_device
-from rx580lab.errors import LabError
-from rx580lab.graph.model import Model, TensorInfo, load
-from rx580lab.serve.batcher import Batcher
-from rx580lab.serve.inference import Inference, Result
+from rx580lab.device import Device
+from rx580lab.errors import LabError, ServeError
+from rx580lab.serve.audit import Audit
+from rx580lab.serve.folder import Found, Uploads, labels_of, scan
+from rx580lab.serve.loading import Loader
 from rx580lab.serve.metrics import Metrics
+from rx580lab.serve.model_settings import ModelSettings, chosen, overridden, read_model_settings
 from rx580lab.serve.refusal import Refusal
+from rx580lab.serve.room import NoRoom, Room
+from rx580lab.serve.served import EVICTED, Served, State
 from rx580lab.serve.settings import Settings
 
 __all__ = ["Repository", "Served", "State"]
 
-State = Literal["UNAVAILABLE", "LOADING", "READY", "UNLOADING"]
-NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,64}")
-VERSION = re.compile(r"\d{1,9}")
+UNLOADED = "unloaded"
+LEFT_OUT = "the version policy leaves it out"
+_LOG = logging.getLogger("rx580lab.serve")
 
 
 @dataclass
-class Served:
-    """One version of a model. ``reason`` says why it is not ready; empty where it is."""
+class _Work:
+    """A load or unload of one model. ``joins``: whether others who ask for the same may wait for it instead."""
 
-    name: str
-    version: str
-    path: Path
-    state: State = "UNAVAILABLE"
-    reason: str = "not loaded"
-    model: Model | None = None
-    batcher: Batcher | None = None
+    joins: bool
+    ended: threading.Event = field(default_factory=threading.Event)
+    error: Refusal | None = None
 
-    @property
-    def inputs(self) -> Mapping[str, TensorInfo]:
-        """By name; none before it loaded for the first time."""
-        return self.model.inputs if self.model else {}
 
-    @property
-    def outputs(self) -> Mapping[str, TensorInfo]:
-        """By name; none before it loaded for the first time."""
-        return self.model.outputs if self.model else {}
+@dataclass(frozen=True)
+class _Source:
+    """Where a model comes from. ``root``: the folder of models, or that of an upload."""
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of its classes, from ``labels.txt`` beside it; none where there is no such file."""
-        path = self.path.with_name("labels.txt")
-        return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
-
-    @property
-    def max_rows(self) -> int:
-        """Rows that one launch takes; 0 where requests never share one."""
-        return 0
-
-    def config(self) -> dict[str, Any]:
-        """The model's configuration as the V2 protocol's extension for it writes it."""
-        return {"name": self.name, "platform": "onnx", "backend": "rx580lab", "max_batch_size": self.max_rows}
-
-    def statistics(self) -> dict[str, Any]:
-        """One entry of ``model_stats`` of the V2 protocol's extension for statistics."""
-        return {"name": self.name, "version": self.version}
-
-    def infer(self, inference: Inference) -> Result:
-        """The answer; Refusal 503 while it is not ready."""
-        if self.batcher is None or self.state != "READY":
-            raise Refusal(503, self.name, f"version {self.version} is not ready: {self.reason}", retry_after_s=1)
-        return self.batcher.submit(inference)
+    root: Path
+    settings: ModelSettings
+    uploaded: bool
 
 
 class Repository:
-    """Threads may share it. Loads and unloads of one model wait for each other; inference waits for neither."""
+    """Threads may share it. Loads and unloads of one model wait for each other; inference waits for neither.
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    ``observe_wait`` is told how long each request waited for its launch, in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        audit: Audit | None = None,
+        observe_wait: Callable[[float], None] | None = None,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._audit = audit
         self._lock = threading.RLock()
-        self._device: Device | None = None
-        self._served: dict[tuple[str, str], Served] = {}
+        self._one_load = threading.Lock()
+        self._first_pass = threading.Event()
+        self._served: dict[str, dict[str, Served]] = {}
+        self._sources: dict[str, _Source] = {}
+        self._work: dict[str, _Work] = {}
+        self._demands: dict[tuple[str, str], threading.Event] = {}
+        self._uploads = Uploads()
+        self._room = Room(settings.memory_bytes, self._evict_one)
+        self._loader = Loader(settings, metrics, self._room, observe_wait)
         self.scan()
 
     @property
     def device(self) -> Device:
         """The one that all models share."""
-        with self._lock:
-            if self._device is None:
-                self._device = open_device(self._settings.device)
-                self._metrics.watch(self._device)
-            return self._device
+        return self._loader.device
+
+    @property
+    def budget_bytes(self) -> int:
+        """Device memory that all models together may take."""
+        return self._room.budget_bytes(self.device)
 
     def scan(self) -> None:
         """Looks into the folder again; what is there for the first time is known, but not loaded."""
-        for path in sorted(self._settings.models.glob("*/*/model.onnx")):
-            name, version = path.parts[-3:-1]
-            if NAME.fullmatch(name) and VERSION.fullmatch(version):
-                self._served.setdefault((name, version), Served(name, version, path))
+        found = scan(self._settings.models)
+        with self._lock:
+            for one in found:
+                source = self._sources.get(one.name)
+                if source is None or not source.uploaded:
+                    self._know(one)
+            for name, versions in list(self._served.items()):
+                for version, served in list(versions.items()):
+                    if served.running is None and name not in self._work and not served.path.exists():
+                        del versions[version]
+                if not versions:
+                    del self._served[name]
 
     def index(self) -> list[Served]:
         """All versions of all models, by name and number."""
-        return sorted(self._served.values(), key=lambda one: (one.name, int(one.version)))
+        with self._lock:
+            every = [one for versions in self._served.values() for one in versions.values()]
+        return sorted(every, key=lambda one: (one.name, int(one.version)))
+
+    def knows(self, name: str) -> bool:
+        """Whether a model has that name."""
+        return name in self._served
 
     def find(self, name: str, version: str | None = None) -> Served:
         """That version, or the highest that is ready. Refusal 404 if there is none."""
-        found = [one for one in self.index() if one.name == name and version in (None, one.version)]
-        if not found:
-            asked = f"version {version} of {name}" if version else name
+        with self._lock:
+            versions = self._served.get(name, {})
+            if version is not None:
+                found = versions.get(version)
+            elif len(versions) < 2:
+                found = next(iter(versions.values()), None)
+            else:
+                ranks = {one: (one.state == "READY", one.on_demand, one.chosen) for one in versions.values()}
+                found = max(ranks, key=lambda one: (ranks[one], int(one.version)))
+        if found is None:
+            asked = f"version {version[:16]} of {name[:64]}" if version else name[:64]
             raise Refusal(404, "models", f"expected a model of this server, got {asked}")
-        return next((one for one in reversed(found) if one.state == "READY"), found[-1])
+        return found
 
     def load_in_background(self) -> None:
         """Starts ``load_all`` in a thread of its own."""
         threading.Thread(target=self.load_all, name="load", daemon=True).start()
 
     def load_all(self) -> None:
-        """Loads every model; one that fails is reported, and the others serve."""
-        for name in sorted({one.name for one in self.index()}):
-            self.load(name)
+        """Loads every model (where the settings say on demand: required ones); one that fails is reported.
 
-    def load(self, name: str) -> None:
-        """Loads all versions of a model. Refusal 404 if there is none of that name."""
-        self.find(name)
-        for served in [one for one in self.index() if one.name == name and one.state != "READY"]:
-            self._load(served)
+        What finds no room beside those before it is loaded when it is asked for.
+        """
+        try:
+            for name in sorted(self._served):
+                if self._settings.load or self._is_required(name):
+                    with suppress(Refusal), self._alone(name, joins=True) as joined:  # told by ``_failed``
+                        if not joined:
+                            self._load_name(name, self._source(name, None), evicts=False)
+                else:
+                    self._offer(name)
+        finally:
+            self._first_pass.set()
 
-    def unload(self, name: str) -> None:
+    def load(
+        self, name: str, config: Mapping[str, Any] | str | None = None, files: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Loads all chosen versions of a model, or loads them again: what serves goes on until the fresh one can.
+
+        Who asks for what is being loaded already joins that. ``config``: a JSON object over the model's own file, until
+        the next load. ``files``: ``{"1/model.onnx": bytes}`` to serve instead of what is in the folder.
+
+        Raises:
+            Refusal: 404 if there is none of that name; 400 with the reason if a version does not load, or for a wrong
+                configuration; 403 for files where the settings allow none.
+        """
+        if files is not None and (not self._settings.uploads or self._settings.manifest):
+            raise Refusal(403, name, "this server takes no files of models: its settings do not allow it")
+        if files is None:
+            self.scan()
+            self.find(name)
+        with self._alone(name, joins=config is None and files is None) as joined:
+            if joined:
+                return
+            if files is None:
+                self._load_name(name, self._source(name, config))
+            else:
+                self._load_files(name, config, files)
+
+    def unload(self, name: str, dependents: bool = False) -> None:  # noqa: ARG002 - no model here depends on another
         """Serves what waits, then gives the memory back. Refusal 404 if there is none of that name."""
         self.find(name)
-        for served in [one for one in self.index() if one.name == name and one.state == "READY"]:
-            served.state, served.reason = "UNAVAILABLE", "unloaded"
-            if served.batcher is not None:
-                served.batcher.close()
-            served.batcher = served.model = None
-            self._metrics.model_ready.labels(name, served.version).set(0)
+        with self._alone(name, joins=False):
+            for served in list(self._served.get(name, {}).values()):
+                self._unload(served, UNLOADED)
 
     def ready(self) -> bool:
-        """Whether every model that is required serves."""
-        required = self._settings.required or tuple({one.name for one in self.index()})
-        return all(self.find(name).state == "READY" for name in required)
+        """Whether the first pass of loading ended and a version of every required model serves.
 
-    def _load(self, served: Served) -> None:
+        Where none is required: whether anything serves, or would if it were asked for or loaded again.
+        """
+        if not self._first_pass.is_set():
+            return False
         with self._lock:
-            served.state, served.reason = "LOADING", ""
-            try:
-                served.model = load(served.path, self.device)
-            except LabError as error:
-                served.state, served.reason = "UNAVAILABLE", error.message
-                self._metrics.load_failures.labels(served.name).inc()
+            names = {*self._settings.required, *(n for n, one in self._sources.items() if one.settings.required)}
+            if names:
+                return all(any(one.state == "READY" for one in self._served.get(n, {}).values()) for n in names)
+            every = self.index()
+        return not every or any(one.state == "READY" or one.on_demand or one.reason == UNLOADED for one in every)
+
+    def _know(self, found: Found) -> None:
+        versions = self._served.setdefault(found.name, {})
+        served = versions.get(found.version)
+        if served is None:
+            wait_s = self._settings.waiting.request_s
+            served = versions[found.version] = Served(found.name, found.version, found.path, self._demanded, wait_s)
+        if found.refusal:
+            served.failed(found.refusal)
+
+    def _is_required(self, name: str) -> bool:
+        try:
+            return name in self._settings.required or self._source(name, None).settings.required
+        except Refusal:
+            return False
+
+    def _offer(self, name: str) -> None:
+        """Nothing is loaded until it is asked for."""
+        try:
+            self._sources[name] = source = self._source(name, None)
+        except Refusal:
+            return  # the reason is told by now
+        wanted = chosen(source.settings.version_policy, self._served[name])
+        for version, served in self._served[name].items():
+            served.chosen = version in wanted
+            reason = "not loaded until it is asked for" if served.chosen else LEFT_OUT
+            served.failed(reason, on_demand=served.chosen)
+
+    def _source(self, name: str, config: Mapping[str, Any] | str | None) -> _Source:
+        """What a load of this name takes from the folder. Refusal 400 for a wrong file or configuration."""
+        try:
+            own = read_model_settings(self._settings.models / name)
+            if config is not None:
+                own = overridden(own, config, name)
+        except ServeError as error:
+            if config is None:
+                for served in self._served.get(name, {}).values():
+                    self._failed(served, f"[{error.where}] {error.message}")
+            raise Refusal(400, name, f"[{error.where}] {error.message}") from error
+        return _Source(self._settings.models, own, uploaded=False)
+
+    @contextmanager
+    def _alone(self, name: str, *, joins: bool) -> Iterator[bool]:
+        """Nobody else loads or unloads this model meanwhile. True: another did just that, and this one waited."""
+        mine = _Work(joins)
+        while (other := self._begun(name, mine)) is not mine:
+            other.ended.wait()
+            if joins and other.joins:
+                if other.error is not None:
+                    raise Refusal(other.error.status, other.error.where, other.error.message)
+                yield True
                 return
-            batches = all(one.shape and not isinstance(one.shape[0], int) for one in served.model.inputs.values())
-            served.batcher = Batcher(
-                served.name, served.model.run, self._settings.batching, self._metrics, batches=batches
-            )
-            served.state, served.reason = "READY", ""
-            self._metrics.model_ready.labels(served.name, served.version).set(1)
+        try:
+            yield False
+        except Refusal as refusal:
+            mine.error = refusal
+            raise
+        finally:
+            with self._lock:
+                del self._work[name]
+            mine.ended.set()
+
+    def _begun(self, name: str, work: _Work) -> _Work:
+        with self._lock:
+            return self._work.setdefault(name, work)
+
+    def _load_files(self, name: str, config: Mapping[str, Any] | str | None, files: Mapping[str, bytes]) -> None:
+        root = self._uploads.write(name, {key.removeprefix("file:"): data for key, data in files.items()})
+        before = self._sources.get(name)
+        try:
+            own = overridden(ModelSettings(), config or {}, name)
+            with self._lock:
+                for found in scan(root):
+                    self._know(found)
+            self._load_name(name, _Source(root, own, uploaded=True))
+        except BaseException as error:
+            shutil.rmtree(root, ignore_errors=True)
+            if before is not None:
+                self._sources[name] = before
+            if isinstance(error, ServeError) and not isinstance(error, Refusal):
+                raise Refusal(400, name, f"[{error.where}] {error.message}") from error
+            raise
+        if before is not None and before.uploaded:
+            shutil.rmtree(before.root, ignore_errors=True)
+
+    def _load_name(self, name: str, source: _Source, *, evicts: bool = True) -> None:
+        paths = {found.version: found for found in scan(source.root) if found.name == name}
+        wanted = chosen(source.settings.version_policy, paths)
+        self._sources[name] = source
+        reasons = []
+        for version, found in sorted(paths.items(), key=lambda one: int(one[0])):
+            served = self._served[name][version]
+            served.chosen = version in wanted
+            if version in wanted:
+                refused = self._failed(served, found.refusal) if found.refusal else ""
+                reason = refused or self._load(served, found.path, source, evicts=evicts)
+                reasons += [f"version {version}: {reason}"] if reason else []
+        for version, served in list(self._served[name].items()):
+            if version not in wanted:
+                self._unload(served, LEFT_OUT)
+        if reasons:
+            raise Refusal(400, name, f"the model did not load: {'; '.join(reasons)}")
+        if not wanted:
+            raise Refusal(400, name, "the version policy leaves no version of this model")
+
+    def _load(self, served: Served, path: Path, source: _Source, *, evicts: bool = True) -> str:
+        """Why it did not load; "" if it did."""
+        with self._one_load:
+            served.begin()
+            try:
+                running = self._loader.make(served, path, source.settings, uploaded=source.uploaded, evicts=evicts)
+            except NoRoom as error:
+                return self._failed(served, error.message, on_demand=True)
+            except LabError as error:
+                return self._failed(served, error.message)
+            except Exception as error:  # noqa: BLE001 - whatever a file does to its reader, the other models serve
+                _LOG.exception("loading model %s, version %s", served.name, served.version)
+                return self._failed(served, f"the loader failed: {type(error).__name__}")
+            before = served.replace(running, labels_of(path, source.root))
+        if before is not None:
+            before.batcher.close()
+            before.free(self._loader.turns)
+        self._metrics.model_ready.labels(served.name, served.version).set(1)
+        self._tell("model loaded", served)
+        return ""
+
+    def _failed(self, served: Served, message: str, *, on_demand: bool = False) -> str:
+        # Messages of files name them in full.
+        reason = message.replace(str(served.path), served.name).replace(str(self._settings.models), "")[:1000]
+        served.failed(reason, on_demand=on_demand)
+        self._metrics.load_failures.labels(served.name).inc()
+        _LOG.warning("model %s, version %s did not load: %s", served.name, served.version, reason)
+        self._tell("model failed", served, why=reason)
+        return reason
+
+    def _unload(self, served: Served, reason: str) -> None:
+        if served.unload(reason, self._loader.turns):
+            self._metrics.model_ready.labels(served.name, served.version).set(0)
+            self._tell("model unloaded", served, why=reason)
+
+    def _evict_one(self) -> bool:
+        for served in sorted(self.index(), key=lambda one: one.last_used):
+            source = self._sources.get(served.name)
+            pinned = served.name in self._settings.required or (source is not None and source.settings.required)
+            if served.running is not None and not pinned and served.evict(self._loader.turns):
+                self._metrics.model_ready.labels(served.name, served.version).set(0)
+                self._tell("model unloaded", served, why=EVICTED)
+                return True
+        return False
+
+    def _demanded(self, served: Served) -> threading.Event:
+        """Has it loaded in the background; the event of the end of that."""
+        key = (served.name, served.version)
+        with self._lock:
+            ended = self._demands.get(key)
+            if ended is None:
+                ended = self._demands[key] = threading.Event()
+                threading.Thread(target=self._load_demanded, args=(served, ended), name="load", daemon=True).start()
+        return ended
+
+    def _load_demanded(self, served: Served, ended: threading.Event) -> None:
+        try:
+            with self._alone(served.name, joins=False):
+                if served.running is None and served.on_demand:
+                    source = self._sources.get(served.name) or self._source(served.name, None)
+                    self._sources[served.name] = source
+                    self._load(served, served.path, source)
+        except Refusal:
+            pass  # told by ``_failed``
+        finally:
+            with self._lock:
+                del self._demands[served.name, served.version]
+            ended.set()
+
+    def _tell(self, event: str, served: Served, **fields: Any) -> None:
+        if self._audit is not None:
+            self._audit.event(event, model=served.name, version=served.version, **fields)

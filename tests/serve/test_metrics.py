@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +66,7 @@ def own(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runn
     """A server that nobody else counts on, with a model that does not load."""
     folder = tmp_path_factory.mktemp("counted")
     (folder / "models").mkdir()
-    (folder / "models/fashion-mnist").symlink_to(models / "fashion-mnist")
+    shutil.copytree(models / "fashion-mnist", folder / "models/fashion-mnist")
     broken = folder / "models/broken/1/model.onnx"
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"no model")

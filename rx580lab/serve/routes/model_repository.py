@@ -39,10 +39,7 @@ def load(model: str) -> Response:
     """Loads, or loads again; the answer waits until that is done. 400 with the cause where it fails."""
     config, files = _load_parameters(_parameters())
     repository = service().repository
-    if config is None and files is None:
-        repository.load(model)
-    else:
-        raise Refusal(501, _WHERE, "a configuration with the request is not taken yet")
+    repository.load(model, config, files)
     served = repository.find(model)
     if served.state != "READY":
         raise Refusal(400, model, f"the model did not load: {served.reason}")

@@ -21,7 +21,7 @@ from rx580lab.serve.bodies import compressed, read_body
 from rx580lab.serve.call import current
 from rx580lab.serve.inference import Inference
 from rx580lab.serve.pipeline import json_response
-from rx580lab.serve.refusal import Refusal, body_of, refusal_of
+from rx580lab.serve.refusal import body_of, refusal_of
 from rx580lab.serve.repository import Served
 from rx580lab.serve.roles import Role
 from rx580lab.serve.routing import Content, Route
@@ -116,10 +116,8 @@ def may_use(served: Served) -> bool:
 
 
 def declared(served: Served) -> Declared:
-    """What requests to a version are held to. Refusal 503 where it is not loaded."""
-    if not served.outputs:
-        why = served.reason or served.state
-        raise Refusal(503, served.name, f"version {served.version} is not ready: {why}", retry_after_s=1)
+    """What requests to a version are held to, loaded for them where that is on demand. Refusal 503 where it is not."""
+    served.prepare()
     rows = service().settings.caps.rows
     return Declared(served.name, served.version, served.inputs, served.outputs, rows)
 

@@ -1,0 +1,93 @@
+"""What lies in the folder of models, and what may be served of it: nothing hidden, nothing outside, no odd names."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rx580lab.serve.refusal import Refusal
+
+__all__ = ["MODEL", "NAME", "VERSION", "Found", "Uploads", "labels_of", "scan"]
+
+NAME = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,64}")
+VERSION = re.compile(r"\d{1,9}")
+MODEL = "model.onnx"
+LABELS = "labels.txt"
+LARGEST_LABELS_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """A version in a folder. ``refusal``: why it is not served; "" if nothing speaks against it."""
+
+    name: str
+    version: str
+    path: Path
+    refusal: str
+
+
+def scan(root: Path) -> list[Found]:
+    """All versions of all models: ``root/<name>/<version>/model.onnx``."""
+    inside = root.resolve()
+    found = []
+    for path in sorted(root.glob(f"*/*/{MODEL}")):
+        name, version = path.parts[-3:-1]
+        if not NAME.fullmatch(name) or not VERSION.fullmatch(version):
+            continue
+        refusal = ""
+        # Links may lead from one place of the folder to another, and nowhere else.
+        if not path.resolve().is_relative_to(inside):
+            refusal = "expected a file inside the folder of models, got a link out of it"
+        elif not path.is_file():
+            refusal = f"expected {MODEL} to be a file"
+        found.append(Found(name, version, path, refusal))
+    return found
+
+
+def labels_of(path: Path, root: Path) -> tuple[str, ...]:
+    """Lines of ``labels.txt`` beside a model; none where there is none, or it lies elsewhere or is no text."""
+    beside = path.with_name(LABELS)
+    try:
+        if (
+            not beside.is_file()
+            or not beside.resolve().is_relative_to(root.resolve())
+            or beside.stat().st_size > LARGEST_LABELS_BYTES
+        ):
+            return ()
+        return tuple(beside.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError):
+        return ()
+
+
+class Uploads:
+    """Files that came with load requests, in a private folder that ends with the server."""
+
+    def __init__(self) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._number = 0
+
+    def write(self, name: str, files: Mapping[str, bytes]) -> Path:
+        """A folder with ``<name>/<version>/<file>`` for keys ``<version>/<file>``.
+
+        Refusal 400 for any other key, and without a model file.
+        """
+        if not NAME.fullmatch(name):
+            raise Refusal(400, "models", "expected a name of letters, digits, _, . and -, which does not begin with .")
+        for key in files:
+            version, _, file = key.partition("/")
+            if not VERSION.fullmatch(version) or not NAME.fullmatch(file):
+                raise Refusal(400, name, f"expected files as <version>/{MODEL}, got {key[:80]!r}")
+        if not any(key.endswith(f"/{MODEL}") for key in files):
+            raise Refusal(400, name, f"expected a file <version>/{MODEL} among those that came along")
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="rx580lab-models-")
+        self._number += 1
+        root = Path(self._folder.name) / str(self._number)
+        for key, data in files.items():
+            path = root / name / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        return root
