@@ -18,7 +18,7 @@ from rx580lab.serve.refusal import Refusal
 from rx580lab.serve.settings import Caps
 from rx580lab.serve.tensors import DATATYPES, datatype, from_bytes, from_json
 
-__all__ = ["HEADER_LENGTH", "AskedInference", "Declared", "Wanted", "read_request", "shown"]
+__all__ = ["HEADER_LENGTH", "AskedInference", "Declared", "Wanted", "check_shape", "read_request", "shown"]
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _WHERE = "infer"
@@ -225,7 +225,7 @@ def _inputs(head: dict[str, Any], reading: _Reading, declared: Declared, caps: C
             raise _bad(f"datatype of input {name} as one of {', '.join(DATATYPES)}", shown(kind))
         if kind != datatype(info.dtype):
             raise _bad(f"datatype {datatype(info.dtype)} for input {name} of {declared.name}", str(kind))
-        _check_shape(info, shape, reading, declared.rows)
+        check_shape(info, shape, reading.lengths, declared.rows)
         size = _parameters(one, f"input {name}", reading).get("binary_data_size")
         if (size is None) == (one.get("data") is None):
             raise _bad(f"data or parameters.binary_data_size for input {name}", "neither" if size is None else "both")
@@ -254,8 +254,12 @@ def _shape(one: dict[str, Any], name: str, caps: Caps) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _check_shape(info: TensorInfo, shape: tuple[int, ...], reading: _Reading, rows: int) -> None:
-    """Against the model's; lengths of one symbol must agree over all inputs. The first one that is open counts rows."""
+def check_shape(info: TensorInfo, shape: tuple[int, ...], lengths: dict[str, tuple[int, str]], rows: int) -> None:
+    """Refusal 400 for a shape that is not the model's, 413 for more ``rows``.
+
+    ``lengths``: of symbols so far, with the input they come from; they must agree over all inputs. The first axis
+    counts rows where it is open.
+    """
     if info.shape is None:
         return
     wanted = "[" + ",".join("?" if type(n) is not int else str(n) for n in info.shape) + "]"
@@ -271,7 +275,7 @@ def _check_shape(info: TensorInfo, shape: tuple[int, ...], reading: _Reading, ro
         if got == 0:
             raise _bad(f"input {info.name} of shape {wanted} with lengths from 1", str(list(shape)))
         if isinstance(length, str):
-            first, where = reading.lengths.setdefault(length, (got, info.name))
+            first, where = lengths.setdefault(length, (got, info.name))
             if first != got:
                 raise _bad(f"length {length} of {info.name} to be {first} as in {where}", str(got))
 

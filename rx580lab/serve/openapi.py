@@ -18,7 +18,7 @@ import rx580lab
 from rx580lab.serve.refusal import CODES
 from rx580lab.serve.roles import Role
 from rx580lab.serve.routing import PATTERNS, Content, Route
-from rx580lab.serve.schemas import Failure
+from rx580lab.serve.schemas import NESTED, Failure
 from rx580lab.serve.settings import Settings
 
 __all__ = ["document", "statuses"]
@@ -152,7 +152,7 @@ def _schemas(routes: list[Route]) -> tuple[_References, dict[str, Any]]:
     written.append(Failure)
     asked += [(model, "serialization") for model in dict.fromkeys(written)]
     references, found = models_json_schema(asked, ref_template=_REFERENCE, schema_generator=_Untitled)
-    return references, dict(sorted(found.get("$defs", {}).items()))
+    return references, dict(sorted({**found["$defs"], **NESTED}.items()))
 
 
 def _models(what: type[BaseModel] | Content | None) -> list[type[BaseModel]]:

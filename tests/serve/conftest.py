@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from rx580lab.models import export
+from tests.serve.demo import write_demo
 from tests.serve.running import Running, start
+
+# Limits that no test reaches.
+UNLIMITED = {
+    **{f"RX580LAB_SERVE_LIMITS__{role}": "1000000" for role in ("PUBLIC", "READONLY", "USER", "ADMIN")},
+    "RX580LAB_SERVE_LIMITS__ROUTES": '{"health": 1000000}',
+}
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +31,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server that no test changes: with keys of every role, and limits that no test reaches."""
     folder = tmp_path_factory.mktemp("server")
-    limits = {f"RX580LAB_SERVE_LIMITS__{role}": "1000000" for role in ("PUBLIC", "READONLY", "USER", "ADMIN")}
-    routes = '{"health": 1000000}'
-    running = start(models, folder, variables={**limits, "RX580LAB_SERVE_LIMITS__ROUTES": routes})
+    running = start(models, folder, variables=UNLIMITED)
+    running.wait_ready()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server of the model that the examples of the documents speak of; no test changes it."""
+    models = tmp_path_factory.mktemp("demo-models")
+    write_demo(models)
+    running = start(models, tmp_path_factory.mktemp("demo-server"), variables=UNLIMITED)
     running.wait_ready()
     yield running
     running.stop()

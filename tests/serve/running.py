@@ -46,8 +46,10 @@ class Running:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
     ) -> tuple[int, Any, Mapping[str, str]]:
-        """One request with the key of ``role``."""
+        """One request with the key of ``role``; a body is JSON unless ``headers`` say otherwise."""
         own = {"X-API-Key": self.keys[role]} if role else {}
+        if body is not None:
+            own["Content-Type"] = "application/json"
         request = urllib.request.Request(self.url + path, body, {**own, **(headers or {})}, method=method)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - loopback

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
+from schemathesis.specs.openapi import checks
 
 from rx580lab.serve.openapi import document, statuses
 from rx580lab.serve.roles import Role
 from rx580lab.serve.routes import routes
+from rx580lab.serve.routing import Route
 from rx580lab.serve.settings import Settings
+from tests.serve.running import Running
 
 KEYED = Settings(models=Path("models"), keys=Path("keys.jsonl"))
+ANSWERS = [
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+]
 
 
 def operations(settings: Settings) -> dict[str, Any]:
@@ -61,3 +71,35 @@ def test_a_query_key_is_offered_where_one_is_taken() -> None:
     assert {"query": []} in found["models"]["security"]
     assert {"query": []} not in found["predict"]["security"]
     assert not any({"query": []} in one["security"] for one in operations(KEYED).values())
+
+
+def sent_to(route: Route) -> list[dict[str, Any]]:
+    """What to send to a route of the demo server: each documented example, or nothing but the address."""
+    places = {name: {"model": "demo", "version": "1"}[name] for name in re.findall(r":(\w+)>", route.rule)}
+    bodies = [{"body": body, "media_type": "application/json"} for body in route.examples.values()]
+    return [{"path_parameters": places, **body} for body in bodies or [{}]]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        route.name
+        for route in routes(KEYED)
+        if route.role < Role.ADMIN and route.replies and (route.examples or not route.body)
+    ],
+)
+def test_what_is_answered_is_what_is_documented(demo_server: Running, name: str) -> None:
+    """Served, or refused for want of a key: status, type, headers and schema; each example can be sent."""
+    schema = schemathesis.openapi.from_url(f"{demo_server.url}/openapi.json")
+    route = next(one for one in routes(KEYED) if one.name == name)
+    operation = schema[re.sub(r"<\w+:(\w+)>", r"{\1}", route.rule)][route.method]
+    assert route.replies
+    assert route.examples or route.body is None, "a body has an example"
+    for sent in sent_to(route):
+        case = operation.Case(**sent)
+        served = case.call(headers={"X-API-Key": demo_server.keys["user"]})
+        assert served.status_code == 200, served.text
+        case.validate_response(served, checks=ANSWERS)
+        unknown = case.call()
+        assert (unknown.status_code == 200) == (route.role is Role.PUBLIC)
+        case.validate_response(unknown, checks=ANSWERS)
