@@ -104,7 +104,7 @@ def statuses(route: Route, settings: Settings) -> tuple[int, ...]:
         422: isinstance(route.body, type),
         429: not settings.bare,
         500: True,
-        503: route.queues,
+        503: route.queues or (keyed and route.role > Role.PUBLIC),
         504: route.queues,
     }
     return tuple(sorted({status for status, can_be in found.items() if can_be} | set(route.failures)))
