@@ -32,8 +32,9 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from rx580lab.errors import ServeError
+from rx580lab.experiment.server_keys import last_words, make_key
 
-__all__ = ["Answer", "ServerProcess", "make_key"]
+__all__ = ["Answer", "ServerProcess"]
 
 _LISTENING = re.compile(r"rx580lab serves on (http://\S+)")
 _START_S = 120.0
@@ -78,6 +79,8 @@ class ServerProcess:
         roles: Sequence[str] = ("readonly", "user", "admin"),
         keys_file: Path | None = None,
         pepper_file: Path | None = None,
+        label: str = "",
+        expires: str | None = None,
         options: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
     ) -> ServerProcess:
@@ -90,6 +93,8 @@ class ServerProcess:
             roles: a fresh key is made for each. Empty, and no ``keys_file``: open to all on this machine.
             keys_file: keys that are there already; None makes some in a folder that goes when the server has stopped.
             pepper_file: what those are hashed with.
+            label: of the fresh keys.
+            expires: when those end, as ``rx580lab keys create`` takes it.
             options: further flags of ``rx580lab serve``.
             variables: ``RX580LAB_SERVE_...``, for it alone.
 
@@ -104,7 +109,9 @@ class ServerProcess:
         if pepper_file is not None:
             own["RX580LAB_SERVE_PEPPER_FILE"] = str(pepper_file)
         try:
-            keys = {} if keys_file is None else {role: make_key(role, keys_file, pepper_file) for role in roles}
+            keys = {}
+            if keys_file is not None:
+                keys = {one: make_key(one, keys_file, pepper_file, label=label, expires=expires) for one in roles}
             guard = ["--insecure-no-auth"] if keys_file is None else ["--keys", str(keys_file)]
             where = ["--device", device] if device else []
             command = ["serve", "--models", str(models), *guard, *where, "--port", str(port), *options]
@@ -125,6 +132,16 @@ class ServerProcess:
         """Whether it runs."""
         return self.process.poll() is None
 
+    @property
+    def owns_keys(self) -> bool:
+        """Whether its keys go with it."""
+        return self._folder is not None
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it printed, in one line."""
+        return last_words(list(self.log))
+
     def call(
         self,
         path: str,
@@ -138,6 +155,8 @@ class ServerProcess:
         """One request, a POST where there is a body. Any status is an answer; ServeError where none comes."""
         chosen = key or (self.keys.get(role) if role else None)
         own = {"X-API-Key": chosen} if chosen else {}
+        if body is not None:
+            own["Content-Type"] = "application/json"
         return _call(self.url + path, body, {**own, **(headers or {})}, timeout_s)
 
     def wait_ready(self, timeout_s: float = 120.0) -> None:
@@ -146,17 +165,21 @@ class ServerProcess:
         while True:
             if not self.alive:
                 raise ServeError("server", f"expected a server that runs, got exit status {self.process.returncode}: "
-                                           f"{last_words(self.log)}")  # fmt: skip
+                                           f"{self.last_words}")  # fmt: skip
             if self.call("/ready").status == 200:
                 return
             if time.monotonic() > end:
-                raise ServeError("server", f"expected it to be ready within {timeout_s:.0f} s: {last_words(self.log)}")
+                raise ServeError("server", f"expected it to be ready within {timeout_s:.0f} s: {self.last_words}")
             time.sleep(0.05)
 
-    def stop(self, timeout_s: float = 60.0) -> int:
-        """Asks it to drain (SIGTERM), and returns its exit status; killed if it takes longer than ``timeout_s``."""
+    def drain(self) -> None:
+        """Asks it to end: it is not ready any more, finishes what is in hand, and ends by itself. Returns at once."""
         if self.alive:
             self.process.send_signal(signal.SIGTERM)
+
+    def stop(self, timeout_s: float = 60.0) -> int:
+        """Drains it and returns its exit status; killed if that takes longer than ``timeout_s``."""
+        self.drain()
         try:
             code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -176,23 +199,6 @@ class ServerProcess:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def make_key(role: str, keys_file: Path, pepper_file: Path | None = None, *, label: str = "") -> str:
-    """A fresh key as ``rx580lab keys create`` makes it. ServeError where that fails."""
-    command = [sys.executable, "-P", "-m", "rx580lab.cli", "keys", "create", "--role", role, "--keys", str(keys_file)]
-    command += ["--pepper-file", str(pepper_file)] if pepper_file is not None else []
-    command += ["--label", label] if label else []
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
-    if done.returncode:
-        raise ServeError("keys", last_words(done.stderr.splitlines()) or f"exit status {done.returncode}")
-    return done.stdout.strip()
-
-
-def last_words(log: Sequence[str] | deque[str]) -> str:
-    """The last lines in one, short enough to show."""
-    lines = [line.strip() for line in list(log)[-8:] if line.strip()]
-    return " ".join(lines)[-800:].removeprefix("rx580lab: ")
 
 
 def _listening(command: list[str], variables: Mapping[str, str]) -> tuple[subprocess.Popen[str], str, deque[str]]:
@@ -230,7 +236,7 @@ def _listening(command: list[str], variables: Mapping[str, str]) -> tuple[subpro
     process.wait()
     if process.stdin is not None:
         process.stdin.close()
-    raise ServeError("server", f"expected a server that listens, got: {last_words(log) or 'no word'}")
+    raise ServeError("server", f"expected a server that listens, got: {last_words(list(log)) or 'no word'}")
 
 
 def _call(url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float) -> Answer:

@@ -1,4 +1,4 @@
-"""Panels for JupyterLab: devices, an experiment's form, a kernel to play with, and the runs so far.
+"""Panels for JupyterLab: devices, an experiment's form, a kernel to play with, a server, and the runs so far.
 
 ::
 
@@ -8,6 +8,7 @@
     rx.widgets.experiment("bench/gemm")     # a form of its parameters; run, watch, cancel, open the report
     rx.widgets.kernel("gemm")               # macros as sliders: build, check, time, roofline
     rx.widgets.runs()                       # browse runs, compare two
+    rx.widgets.server("models")             # start, stop, keys, live rate and latency, load and unload
 
 Each returns a widget; put it last in a cell. Builds and runs happen in child processes with a time limit, so a kernel
 that does not compile or never ends, or a driver that crashes, is told in the panel, and the notebook lives on.
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
     from rx580lab.widgets.experiment_form import experiment
     from rx580lab.widgets.kernel_explorer import kernel
     from rx580lab.widgets.run_browser import runs
+    from rx580lab.widgets.server_panel import server
 
-__all__ = ["devices", "experiment", "kernel", "runs"]
+__all__ = ["devices", "experiment", "kernel", "runs", "server"]
 
 _MODULES = {
     "devices": "device_panel",
     "experiment": "experiment_form",
     "kernel": "kernel_explorer",
     "runs": "run_browser",
+    "server": "server_panel",
 }
 
 
