@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
 
 from rx580lab.errors import LabError
 from rx580lab.serve.authentication import OF_QUERY_KEYS, CredentialRefused, authenticate, unauthenticated
@@ -93,7 +94,8 @@ def _authorize(serving: Service, call: Call) -> None:
     """Deny by default: no route, no entry."""
     route, principal = call.route, call.principal
     if route is None:
-        if request.url_rule is not None:  # a rule that was added beside the table
+        # A rule that was added beside the table has no role; and nothing here redirects, to a host that a client names.
+        if request.url_rule is not None or isinstance(request.routing_exception, RequestRedirect):
             raise Refusal(404, "serve", "expected a path of this server")
         return  # Flask answers 404 or 405 to what no rule matches
     call.model = (request.view_args or {}).get("model")
