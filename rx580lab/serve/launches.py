@@ -51,8 +51,10 @@ class Launches:
     def __init__(self, run: Run, costs: Mapping[int, float], *, max_bytes: int) -> None:
         self._run = run
         self._max_bytes = max_bytes
-        # A larger launch never counts as cheaper: that would be noise, and padding for nothing.
-        self.costs = dict(zip(sorted(costs), accumulate((costs[n] for n in sorted(costs)), max), strict=True))
+        # A larger launch could do the work of a smaller one: where that was measured as dearer, it was disturbed.
+        downwards = sorted(costs, reverse=True)
+        least = dict(zip(downwards, accumulate((costs[n] for n in downwards), min), strict=True))
+        self.costs = dict(sorted(least.items()))
         self.most = max(costs, default=0)
         self.gather = 0
         if costs:
