@@ -221,10 +221,10 @@ def _inputs(head: dict[str, Any], reading: _Reading, declared: Declared, caps: C
         if info is None:
             raise _bad(f"inputs {', '.join(declared.inputs)} of {declared.name}", shown(name))
         kind, shape = one.get("datatype"), _shape(one, name, caps)
-        if kind not in DATATYPES:
+        if type(kind) is not str or kind not in DATATYPES:
             raise _bad(f"datatype of input {name} as one of {', '.join(DATATYPES)}", shown(kind))
         if kind != datatype(info.dtype):
-            raise _bad(f"datatype {datatype(info.dtype)} for input {name} of {declared.name}", str(kind))
+            raise _bad(f"datatype {datatype(info.dtype)} for input {name} of {declared.name}", kind)
         check_shape(info, shape, reading.lengths, declared.rows)
         size = _parameters(one, f"input {name}", reading).get("binary_data_size")
         if (size is None) == (one.get("data") is None):

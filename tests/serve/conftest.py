@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rx580lab.models import export
-from rx580lab.serve.settings import Limits
+from tests.serve import protocol_models
 from tests.serve.demo import write_demo
 from tests.serve.running import Running, start
 
 # Limits that no test reaches.
 UNLIMITED = {
     **{f"RX580LAB_SERVE_LIMITS__{role}": "1000000" for role in ("PUBLIC", "READONLY", "USER", "ADMIN")},
-    "RX580LAB_SERVE_LIMITS__ROUTES": json.dumps(dict.fromkeys(Limits().routes, 1_000_000)),
+    "RX580LAB_SERVE_LIMITS__ROUTES": '{"health": 1000000}',
 }
 
 
@@ -45,6 +44,18 @@ def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     models = tmp_path_factory.mktemp("demo-models")
     write_demo(models)
     running = start(models, tmp_path_factory.mktemp("demo-server"), variables=UNLIMITED)
+    running.wait_ready()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def protocol_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server of the small models of ``protocol_models``; tests may load and unload ``pair`` and ``text`` alone."""
+    folder = tmp_path_factory.mktemp("protocol")
+    named = {"RX580LAB_SERVE_REQUIRED": '["echo", "pair", "scores", "fixed"]'}
+    models = protocol_models.write_all(folder / "models")
+    running = start(models, folder, variables={**UNLIMITED, **named})
     running.wait_ready()
     yield running
     running.stop()

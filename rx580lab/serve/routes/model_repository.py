@@ -48,8 +48,8 @@ def load(model: str) -> Response:
 
 def unload(model: str) -> Response:
     """Finishes what waits, then gives the memory back."""
-    _flag(_only(_parameters(), "unload_dependents"), "unload_dependents")
-    service().repository.unload(model)
+    dependents = _flag(_only(_parameters(), "unload_dependents"), "unload_dependents")
+    service().repository.unload(model, dependents)
     return json_response({})
 
 

@@ -31,7 +31,7 @@ from rx580lab.serve.tensors import datatype
 __all__ = ["ROUTES", "declared", "may_use", "not_ready"]
 
 EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository",
-              "model_repository(unload_dependents)", "statistics"]  # fmt: skip
+              "model_repository(unload_dependents)", "schedule_policy", "statistics"]  # fmt: skip
 PLATFORM = "onnx_rx580lab"
 
 
