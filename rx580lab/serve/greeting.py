@@ -21,11 +21,11 @@ def greet(serving: Service, url: str) -> None:
     versions = serving.repository.index()
     names = {one.name for one in versions}
     lines = [f"rx580lab serves on {url}", f"  models  {len(names)} ({len(versions)} versions) in {settings.models}"]
-    if settings.insecure_no_auth or settings.bare:
+    if serving.keys is None:
         lines.append("  keys    none: whoever reaches this address may do everything")
         lines.append(f"  call    curl {url}/models")
     else:
-        lines.append(f"  keys    {settings.keys}; `rx580lab keys create --role user` makes one")
+        lines.append(f"  keys    {serving.keys.path}; `rx580lab keys create --role user` makes one")
         lines.append(f'  call    curl -H "X-API-Key: $KEY" {url}/models')
     page = next((route for route in serving.routes.values() if route.rule == "/docs"), None)
     if page is not None:

@@ -6,16 +6,23 @@ and ``RX580LAB_SERVE_BATCHING__MAX_ROWS`` is ``batching.max_rows``.
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator
+from contextvars import ContextVar
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from rx580lab.errors import ServeError
 from rx580lab.serve.places import default_pepper_file
+from rx580lab.serve.setting_sources import from_environment
 
-__all__ = ["Batching", "Caps", "Limits", "Settings", "Waiting", "is_loopback"]
+__all__ = ["COMPLETE", "PREFIX", "Batching", "Caps", "Limits", "Settings", "Waiting", "is_loopback"]
 
 MIB = 1 << 20
 # Threads that no request for the device may take.
@@ -23,6 +30,30 @@ RESERVE = 8
 Share = Annotated[float, Field(gt=0, le=1)]
 PerMinute = Annotated[int, Field(ge=1, le=10_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+# An origin as a browser sends it (RFC 6454): no path, no wildcard.
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+PREFIX = "RX580LAB_SERVE_"
+# Whether the environment has been read already, by whoever gives the values (``configuration``).
+COMPLETE: ContextVar[bool] = ContextVar("settings_complete", default=False)
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """``RX580LAB_SERVE_...``. ServeError where a name is unknown: a limit that is misspelled would not hold."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Part of the base class's interface; all values are read at once here."""
+        return self().get(field_name), field_name, field.default_factory is None
+
+    def __call__(self) -> dict[str, Any]:
+        """All values, nested."""
+        if COMPLETE.get():
+            return {}
+        given = from_environment(self.settings_cls, PREFIX, os.environ)
+        if given.problems:
+            raise ServeError("settings", "\n[settings] ".join(given.problems))
+        return given.values
 
 
 class _Group(BaseModel):
@@ -55,10 +86,10 @@ class Caps(_Group):
     json_bytes: int = Field(16 * MIB, ge=1024, description="a body that is all JSON; tensors can come as bytes instead")
     json_lists: int = Field(1 << 18, ge=64, description="lists and objects in a body of JSON over 1 MiB")
     tensors: int = Field(64, ge=1, description="inputs or outputs named in one request")
-    rank: int = Field(8, ge=1, le=32)
+    rank: int = Field(8, ge=1, le=32, description="dimensions of a tensor")
     elements: int = Field(1 << 26, ge=1, description="of one tensor")
     rows: int = Field(1024, ge=1, description="along the batch axis of one request")
-    json_depth: int = Field(32, ge=2)
+    json_depth: int = Field(32, ge=2, description="lists and objects within each other")
 
 
 class Batching(_Group):
@@ -85,9 +116,7 @@ class Waiting(_Group):
 class Settings(BaseSettings):
     """Everything that can be set. Nothing here is changed after the start."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="RX580LAB_SERVE_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     models: Path = Field(description="the folder of models: DIR/NAME/VERSION/model.onnx")
     keys: Path | None = Field(None, description="the file of keys, as `rx580lab keys` writes it")
@@ -96,7 +125,7 @@ class Settings(BaseSettings):
         description="the secret that stored keys are hashed with; kept apart from them",
     )
     device: str | None = Field(None, description="as `rx580lab devices` shows it; none: the best one")
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", min_length=1, description="the address to bind; localhost: both of loopback's")
     port: int = Field(8000, ge=0, le=65_535, description="0: any free one")
     insecure_no_auth: bool = Field(False, description="serve without keys; on loopback only")
     query_keys: bool = Field(False, description="take readonly keys from ?api_key= of a GET too")
@@ -111,13 +140,32 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         None, ge=RESERVE + 1, le=1024, description=f"none: two for each row of a batch, and {RESERVE} for the rest"
     )
-    connections: int = Field(2000, ge=16, le=60_000)
+    connections: int = Field(2000, ge=16, le=60_000, description="open at one time; the oldest idle ones give way")
     audit_file: Path | None = Field(None, description="where the audit log goes; none: standard error")
     bare: bool = Field(False, description="for the benchmark alone: no authentication, limits or audit; loopback only")
-    limits: Limits = Limits()
-    caps: Caps = Caps()
-    batching: Batching = Batching()
-    waiting: Waiting = Waiting()
+    limits: Limits = Field(Limits(), description="requests a minute")
+    caps: Caps = Field(Caps(), description="what one request may be")
+    batching: Batching = Field(Batching(), description="how requests share a launch")
+    waiting: Waiting = Field(Waiting(), description="how long things may take")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given by name, then the environment, with names that are unknown refused."""
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, _Environment(settings_cls)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Settings:
+        if problems := list(contradictions(self)):
+            raise ServeError("settings", "\n[settings] ".join(problems))
+        return self
 
     @property
     def loopback(self) -> bool:
@@ -145,6 +193,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def hidden(settings: Settings) -> dict[str, Any]:
-    """All settings as JSON holds them, secrets hidden."""
-    return settings.model_dump(mode="json")
+def contradictions(settings: Settings) -> Iterator[str]:
+    """Settings that are right one by one, and cannot hold together."""
+    for name in ("insecure_no_auth", "bare"):
+        if getattr(settings, name) and not settings.loopback:
+            yield f"expected a loopback host with {name}, got {settings.host}"
+    if settings.insecure_no_auth and settings.keys is not None:
+        yield "expected either keys or insecure_no_auth, got both"
+    for origin in settings.cors_origins:
+        if not _ORIGIN.fullmatch(origin):
+            yield f"expected cors_origins as https://name or https://name:port, got {origin[:80]!r}"
+    caps = settings.caps
+    if caps.decompressed_bytes < caps.body_bytes:
+        yield (f"expected caps.decompressed_bytes of at least caps.body_bytes, {caps.body_bytes}, "
+               f"got {caps.decompressed_bytes}")  # fmt: skip
+    if settings.places < settings.batching.max_rows:
+        yield (f"expected threads of at least batching.max_rows and {RESERVE} more, "
+               f"{settings.batching.max_rows + RESERVE}, got {settings.n_threads}")  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rx580lab.models import export
+from rx580lab.serve.settings import Limits
 from tests.serve import protocol_models
 from tests.serve.demo import write_demo
 from tests.serve.running import Running, start
@@ -15,7 +17,7 @@ from tests.serve.running import Running, start
 # Limits that no test reaches.
 UNLIMITED = {
     **{f"RX580LAB_SERVE_LIMITS__{role}": "1000000" for role in ("PUBLIC", "READONLY", "USER", "ADMIN")},
-    "RX580LAB_SERVE_LIMITS__ROUTES": '{"health": 1000000}',
+    "RX580LAB_SERVE_LIMITS__ROUTES": json.dumps(dict.fromkeys(Limits().routes, 1_000_000)),
 }
 
 

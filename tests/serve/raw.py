@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rx580lab.serve.settings import Limits
 from tests.serve.running import Running, start
 
 ROOMY = {
     "RX580LAB_SERVE_LIMITS__PUBLIC": "10000000",
     "RX580LAB_SERVE_LIMITS__USER": "10000000",
-    "RX580LAB_SERVE_LIMITS__ROUTES": '{"health": 10000000}',
+    "RX580LAB_SERVE_LIMITS__ROUTES": json.dumps(dict.fromkeys(Limits().routes, 10_000_000)),
     "RX580LAB_SERVE_LIMITS__ADAPTIVE": "false",
 }
 
