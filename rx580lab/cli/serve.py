@@ -16,7 +16,7 @@ from rx580lab.errors import ServeError
 
 def need_packages() -> None:
     """ServeError where the packages of the server are not installed."""
-    if any(find_spec(name) is None for name in ("flask", "waitress", "limits", "structlog")):
+    if any(find_spec(name) is None for name in ("flask", "waitress", "structlog")):
         raise ServeError("serve", "expected the server's packages, got none; pip install 'rx580lab[serve]'")
 
 

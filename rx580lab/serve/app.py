@@ -9,7 +9,9 @@ from flask import Flask
 
 from rx580lab.errors import ServeError
 from rx580lab.serve import pipeline
+from rx580lab.serve.addresses import trust
 from rx580lab.serve.audit import Audit
+from rx580lab.serve.cors import Cors
 from rx580lab.serve.credentials import WithoutCredentials
 from rx580lab.serve.keys import Keys, cure
 from rx580lab.serve.lifecycle import Lifecycle
@@ -36,19 +38,23 @@ def create_app(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.caps.body_bytes
     metrics = Metrics()
     open_to_all = settings.bare or settings.insecure_no_auth
-    audit = None if settings.bare else Audit(settings.audit_file)
+    audit = None if settings.bare else Audit(settings.audit_file, metrics.audit_dropped)
+    limiter = None if audit is None else Limiter(settings.limits, metrics, audit.event)
+    observe_wait = None if limiter is None else limiter.observe_wait
     serving = Service(
         settings=settings,
-        repository=Repository(settings, metrics, audit=audit),
+        repository=Repository(settings, metrics, audit=audit, observe_wait=observe_wait),
         keys=None if open_to_all else _keys(settings, audit, metrics),
-        limiter=None if settings.bare else Limiter(settings.limits),
+        limiter=limiter,
         audit=audit,
         metrics=metrics,
         lifecycle=Lifecycle(settings.places),
+        cors=Cors(settings.cors_origins),
     )
     app.extensions[EXTENSION] = serving
     metrics.in_flight.set_function(lambda: serving.lifecycle.in_flight)
     metrics.is_model = serving.repository.knows
+    trust(app, settings)
     converters(app)
     pipeline.install(app)
     serving.routes = register(app, routes(settings))

@@ -38,7 +38,10 @@ ANONYMOUS = Principal(Role.PUBLIC)
 
 @dataclass
 class Call:
-    """``address``: of the client, behind as many proxies as are trusted; ``id``: 16 hex digits, in answers and logs."""
+    """``address``: of the client, behind as many proxies as are trusted; ``id``: 16 hex digits, in answers and logs.
+
+    ``quota``: requests a minute, and how many of them are left; None before anything is counted.
+    """
 
     address: str
     route: Route | None
@@ -46,6 +49,7 @@ class Call:
     started: float = field(default_factory=time.perf_counter)
     principal: Principal = ANONYMOUS
     model: str | None = None
+    quota: tuple[int, int] | None = None
 
 
 def may_use(model: str) -> bool:

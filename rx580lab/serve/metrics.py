@@ -110,6 +110,20 @@ class Metrics:
             "rx580_ratelimit_factor", "Share of the limits that is given now", registry=self.registry
         )
         self.ratelimit_factor.set(1)
+        self.ratelimit_store_up = Gauge(
+            "rx580_ratelimit_store_up",
+            "0 while the shared store of limits is lost; 1 where none is asked for",
+            registry=self.registry,
+        )
+        self.ratelimit_store_up.set(1)
+        self.ratelimit_store_losses = Counter(
+            "rx580_ratelimit_store_losses_total",
+            "Times that limits fell back to this process's own counts",
+            registry=self.registry,
+        )
+        self.audit_dropped = Counter(
+            "rx580_audit_dropped_total", "Audit lines that found no room or no file", registry=self.registry
+        )
         self.in_flight = Gauge("http_requests_in_flight", "Requests in hand", registry=self.registry)
         threads = Gauge("process_threads", "Threads of the process, drivers' included", registry=self.registry)
         threads.set_function(_n_threads)

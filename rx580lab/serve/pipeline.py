@@ -1,4 +1,4 @@
-"""What happens to every request, in this order: count, limit by address, authenticate, authorize, limit by key, handle.
+"""What happens to every request, in this order: count, limit by address, authenticate, limit by key, authorize, handle.
 
 And to every answer: headers, metrics, audit. Failures of any kind, Flask's own too, leave in the one JSON shape.
 """
@@ -11,13 +11,13 @@ from typing import Any
 
 import orjson
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.routing import RequestRedirect
 
 from rx580lab.errors import LabError
 from rx580lab.serve.authentication import OF_QUERY_KEYS, CredentialRefused, authenticate, unauthenticated
 from rx580lab.serve.call import Call, Principal, current
-from rx580lab.serve.headers import secure
+from rx580lab.serve.headers import secure, tell_quota
 from rx580lab.serve.refusal import Refusal, body_of
 from rx580lab.serve.roles import Role
 from rx580lab.serve.service import Service, service
@@ -26,6 +26,8 @@ __all__ = ["install", "json_response"]
 
 # Where a probe ends: no such path, no such method, not well-formed, no key.
 _REFUSALS = frozenset({400, 401, 403, 404, 405, 422})
+# Where a request may bring a key, as WSGI names it; the last is what was taken out of the URL.
+_CREDENTIALS = ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION", "rx580lab.credentials")
 
 
 def json_response(value: Any, status: int = 200) -> Response:
@@ -43,7 +45,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, _crashed)
 
 
-def _admit() -> None:
+def _admit() -> Response | None:
     serving = service()
     call = Call(request.remote_addr or "unknown", serving.routes.get(request.endpoint or ""))
     g.call = call
@@ -51,13 +53,18 @@ def _admit() -> None:
     in_hand.__enter__()
     g.in_hand = in_hand
     if serving.limiter is not None:
-        serving.limiter.admit_address(call)
-    _identify(serving, call)
-    _authorize(serving, call)
+        serving.limiter.admit_address(call, keyed=any(name in request.environ for name in _CREDENTIALS))
+    preflight = serving.cors.preflight(request)
+    if preflight is None:
+        _identify(serving, call)
     if serving.limiter is not None:
         serving.limiter.charge(call)
+    if preflight is not None:
+        return preflight
+    _authorize(serving, call)
     if call.route is not None and call.route.queues:
         _take_place(serving, call)
+    return None
 
 
 def _take_place(serving: Service, call: Call) -> None:
@@ -127,7 +134,8 @@ def _refused(refusal: Refusal) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
-    response = _refused(Refusal(status, "serve", error.description or error.name))
+    said = "expected a Host that this server is known by" if isinstance(error, SecurityError) else error.description
+    response = _refused(Refusal(status, "serve", said or error.name))
     for name, value in error.get_headers():
         if name.lower() in {"allow", "retry-after"}:
             response.headers[name] = value
@@ -148,8 +156,11 @@ def _crashed(error: Exception) -> Response:
 def _finish(response: Response) -> Response:
     serving, call = service(), current()
     secure(response, request, serving.settings)
+    serving.cors.mark(request, response)
     if call is None:
         return response
+    if call.quota is not None:
+        tell_quota(response, *call.quota)
     response.headers["X-Request-ID"] = call.id
     if call.principal.method == "query":
         response.headers.update(OF_QUERY_KEYS)
@@ -159,7 +170,8 @@ def _finish(response: Response) -> Response:
     serving.metrics.seconds.labels(request.method, route).observe(took_s)
     if response.status_code in _REFUSALS:
         serving.metrics.note_refused(request.path, request.query_string.decode("latin-1"))
-    if serving.audit is not None and (call.principal.key_id or response.status_code >= 400):
+    told = response.status_code != 429 and (call.principal.key_id or response.status_code >= 400)
+    if serving.audit is not None and told:
         serving.audit.event(
             "request", id=call.id, method=request.method, route=route, status=response.status_code,
             key=call.principal.key_id, address=call.address, model=call.model, ms=round(took_s * 1e3, 3),

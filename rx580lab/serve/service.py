@@ -9,6 +9,7 @@ import orjson
 from flask import current_app
 
 from rx580lab.serve.audit import Audit
+from rx580lab.serve.cors import Cors
 from rx580lab.serve.keys import Keys
 from rx580lab.serve.lifecycle import Lifecycle
 from rx580lab.serve.limits import Limiter
@@ -34,6 +35,7 @@ class Service:
     audit: Audit | None
     metrics: Metrics
     lifecycle: Lifecycle
+    cors: Cors
     routes: dict[str, Route] = field(default_factory=dict)
 
     @cached_property

@@ -32,8 +32,12 @@ PerMinute = Annotated[int, Field(ge=1, le=10_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
-# An origin as a browser sends it (RFC 6454): no path, no wildcard.
-_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+# An origin as a browser sends it (RFC 6454): no path, no wildcard, lower case, and not the scheme's own port.
+_ORIGIN = re.compile(
+    r"(?!https:.*:443$|http:.*:80$)https?://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
+)
+# A name with a dot in front stands for all below it.
+_HOST = re.compile(r"\.?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\]")
 PREFIX = "RX580LAB_SERVE_"
 # Whether the environment has been read already, by whoever gives the values (``configuration``).
 COMPLETE: ContextVar[bool] = ContextVar("settings_complete", default=False)
@@ -61,7 +65,11 @@ class _Group(BaseModel):
 
 
 class Limits(_Group):
-    """Requests a minute, by role and by class of route; the smaller of the two holds."""
+    """Requests a minute, by role and by class of route.
+
+    A class that is listed holds beside the role's limit, and whichever is used up first refuses; on public routes it
+    holds alone, so it may be larger. Every request counts as one. What was asked counts for 60 to 61 seconds.
+    """
 
     public: PerMinute = Field(100, description="each address, before and without a key")
     readonly: PerMinute = Field(100, description="each key that may only look")
@@ -69,11 +77,14 @@ class Limits(_Group):
     admin: PerMinute = Field(10_000, description="each key that may load and unload")
     routes: dict[str, PerMinute] = Field(
         default={"health": 1_000, "metrics": 100, "models": 200, "load": 10, "unload": 20, "documents": 100},
-        description="class of route -> requests a minute of one key, or of one address where the route needs none",
+        description="class of route -> requests a minute of one key, or of one address without one",
     )
+    addresses: int = Field(100_000, ge=1024, description="clients counted one by one; more than these share counts")
     adaptive: bool = Field(True, description="give less than these while requests wait too long for the device")
     queue_wait_target_ms: float = Field(100.0, gt=0, description="what a request may wait before less is given")
     shared_store: SecretStr | None = Field(None, description="redis://... shares the limits between processes")
+    store_timeout_s: float = Field(0.1, gt=0, le=5, description="for the shared store to answer, then it is lost")
+    without_store: Share = Field(0.5, description="part of each limit that holds while the shared store is lost")
 
 
 class Caps(_Group):
@@ -203,6 +214,9 @@ def contradictions(settings: Settings) -> Iterator[str]:
     for origin in settings.cors_origins:
         if not _ORIGIN.fullmatch(origin):
             yield f"expected cors_origins as https://name or https://name:port, got {origin[:80]!r}"
+    for host in settings.trusted_hosts:
+        if not _HOST.fullmatch(host):
+            yield f"expected trusted_hosts as names without scheme and port, got {host[:80]!r}"
     caps = settings.caps
     if caps.decompressed_bytes < caps.body_bytes:
         yield (f"expected caps.decompressed_bytes of at least caps.body_bytes, {caps.body_bytes}, "
