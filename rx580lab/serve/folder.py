@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +68,7 @@ class Uploads:
     """Files that came with load requests, in a private folder that ends with the server."""
 
     def __init__(self) -> None:
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._number = 0
 
     def write(self, name: str, files: Mapping[str, bytes]) -> Path:
@@ -83,9 +85,10 @@ class Uploads:
         if not any(key.endswith(f"/{MODEL}") for key in files):
             raise Refusal(400, name, f"expected a file <version>/{MODEL} among those that came along")
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="rx580lab-models-")
+            self._folder = Path(tempfile.mkdtemp(prefix="rx580lab-models-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._number += 1
-        root = Path(self._folder.name) / str(self._number)
+        root = self._folder / str(self._number)
         for key, data in files.items():
             path = root / name / key
             path.parent.mkdir(parents=True, exist_ok=True)

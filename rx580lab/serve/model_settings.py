@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rx580lab.errors import ServeError
 from rx580lab.serve.settings import Batching, Settings
@@ -48,7 +48,10 @@ class ModelSettings(BaseModel):
     lengths: dict[str, Length] = Field(
         default_factory=dict, description="symbolic axis (or `input.number of the axis`) -> its length at warm-up"
     )
-    batching: Literal["auto", "off"] = Field("auto", description="off: requests never share a launch")
+    # YAML reads the word off as false.
+    batching: Annotated[Literal["auto", "off"], BeforeValidator(lambda one: "off" if one is False else one)] = Field(
+        "auto", description="off: requests never share a launch"
+    )
     required: bool = Field(False, description="ready is false without it, and it is never unloaded for another")
 
     def batching_of(self, settings: Settings) -> Batching:

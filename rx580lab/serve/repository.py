@@ -272,6 +272,8 @@ class Repository:
             shutil.rmtree(root, ignore_errors=True)
             if before is not None:
                 self._sources[name] = before
+            else:
+                self._sources.pop(name, None)
             if isinstance(error, ServeError) and not isinstance(error, Refusal):
                 raise Refusal(400, name, f"[{error.where}] {error.message}") from error
             raise
@@ -285,18 +287,20 @@ class Repository:
         reasons = []
         for version, found in sorted(paths.items(), key=lambda one: int(one[0])):
             served = self._served[name][version]
-            served.chosen = version in wanted
             if version in wanted:
+                served.chosen = True
                 refused = self._failed(served, found.refusal) if found.refusal else ""
                 reason = refused or self._load(served, found.path, source, evicts=evicts)
                 reasons += [f"version {version}: {reason}"] if reason else []
-        for version, served in list(self._served[name].items()):
-            if version not in wanted:
-                self._unload(served, LEFT_OUT)
         if reasons:
             raise Refusal(400, name, f"the model did not load: {'; '.join(reasons)}")
         if not wanted:
             raise Refusal(400, name, "the version policy leaves no version of this model")
+        # Only now: what served before goes on where a load fails.
+        for version, served in list(self._served[name].items()):
+            if version not in wanted:
+                served.chosen = False
+                self._unload(served, LEFT_OUT)
 
     def _load(self, served: Served, path: Path, source: _Source, *, evicts: bool = True) -> str:
         """Why it did not load; "" if it did."""
