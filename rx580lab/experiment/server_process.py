@@ -61,12 +61,12 @@ class ServerProcess:
         log: the last lines that it printed on standard error.
     """
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] = field(repr=False)
     url: str
-    keys: Mapping[str, str]
+    keys: Mapping[str, str] = field(repr=False)
     keys_file: Path | None
     pepper_file: Path | None
-    log: deque[str]
+    log: deque[str] = field(repr=False)
     _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
     @classmethod
@@ -151,13 +151,17 @@ class ServerProcess:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
+        raw: bool = False,
     ) -> Answer:
-        """One request, a POST where there is a body. Any status is an answer; ServeError where none comes."""
+        """One request, a POST where there is a body. Any status is an answer; ServeError where none comes.
+
+        ``raw``: leave the answer's body as bytes.
+        """
         chosen = key or (self.keys.get(role) if role else None)
         own = {"X-API-Key": chosen} if chosen else {}
         if body is not None:
             own["Content-Type"] = "application/json"
-        return _call(self.url + path, body, {**own, **(headers or {})}, timeout_s)
+        return _call(self.url + path, body, {**own, **(headers or {})}, timeout_s, raw)
 
     def wait_ready(self, timeout_s: float = 120.0) -> None:
         """Returns when every model serves. ServeError with its last words if that takes longer, or it has died."""
@@ -239,14 +243,16 @@ def _listening(command: list[str], variables: Mapping[str, str]) -> tuple[subpro
     raise ServeError("server", f"expected a server that listens, got: {last_words(list(log)) or 'no word'}")
 
 
-def _call(url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float) -> Answer:
+def _call(url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float, raw: bool) -> Answer:
     request = urllib.request.Request(url, body, dict(headers))  # noqa: S310 - the server's own address
     try:
         with _DIRECT.open(request, timeout=timeout_s) as answer:
-            return Answer(answer.status, _decoded(answer.read(_MOST_BYTES)), dict(answer.headers))
+            data = answer.read(_MOST_BYTES)
+            return Answer(answer.status, data if raw else _decoded(data), dict(answer.headers))
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, _decoded(error.read(_MOST_BYTES)), dict(error.headers))
+            data = error.read(_MOST_BYTES)
+            return Answer(error.code, data if raw else _decoded(data), dict(error.headers))
     except OSError as error:
         raise ServeError("server", f"expected an answer of {url}, got: {error}") from error
 

@@ -32,6 +32,7 @@ def gone(pid: int) -> bool:
 def test_it_answers_as_the_model_does_and_drains(models: Path) -> None:
     with ServerProcess.start(models, device="pocl") as server:
         server.wait_ready()
+        assert not any(key in repr(server) for key in server.keys.values())
         assert set(server.keys) == {"readonly", "user", "admin"}
         x = np.random.default_rng(0).random((2, 1, 28, 28), dtype=np.float32)
         body = b'{"inputs": {"image": %s}}' % str(x.tolist()).encode()
@@ -51,7 +52,7 @@ def test_it_answers_as_the_model_does_and_drains(models: Path) -> None:
 
 
 def test_what_keeps_it_from_starting_is_said(models: Path, tmp_path: Path) -> None:
-    with pytest.raises(ServeError, match="expected the pepper of the keys"):
+    with pytest.raises(ServeError, match="expected a file of keys"):
         ServerProcess.start(models, roles=(), keys_file=tmp_path / "none", pepper_file=tmp_path / "pepper")
     with pytest.raises(ServeError, match="loopback"):
         ServerProcess.start(models, roles=(), options=["--host", "0.0.0.0"])  # noqa: S104 - refused
