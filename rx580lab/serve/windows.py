@@ -30,7 +30,7 @@ class Answer(NamedTuple):
     """Whether all limits hold.
 
     ``place`` is the index of the limit that is used up (for ``after_s`` seconds yet), or else of the one of which the
-    smallest part is left; ``left`` its units left.
+    smallest part is left; ``left`` its units that are left after this request.
     """
 
     admitted: bool
@@ -88,11 +88,11 @@ class MemoryWindows:
     def _judge(self, charges: Sequence[Charge], windows: Sequence[list[int]], now: float) -> Answer:
         place, least, left = 0, 2.0, 0
         for index, (charge, window) in enumerate(zip(charges, windows, strict=True)):
-            rest = charge.units - window[0]
-            if rest < charge.cost:
-                return Answer(False, index, rest, _free_after_s(window, charge.cost - rest, now))
+            rest = charge.units - window[0] - charge.cost
+            if rest < 0:
+                return Answer(False, index, 0, _free_after_s(window, -rest, now))
             if rest / charge.units < least:
-                place, least, left = index, rest / charge.units, rest - charge.cost
+                place, least, left = index, rest / charge.units, rest
         return Answer(True, place, left, 0.0)
 
     @staticmethod
