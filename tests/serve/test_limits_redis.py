@@ -93,8 +93,10 @@ def limiter(url: str, told: list[tuple[str, dict[str, Any]]] | None = None, **fi
     return Limiter(Limits(shared_store=SecretStr(url), **fields), metrics, audit), metrics
 
 
-def value(metrics: Metrics, name: str) -> float | None:
-    return metrics.registry.get_sample_value(name)
+def value(metrics: Metrics, name: str) -> float:
+    found = metrics.registry.get_sample_value(name)
+    assert found is not None
+    return found
 
 
 def test_redis_counts_as_memory_does(redis: Redis) -> None:
