@@ -113,8 +113,10 @@ def _bytes(name: str) -> bytes:
 
 def routes(settings: Settings) -> tuple[Route, ...]:
     """Those of the document: for everybody where only this machine reaches the server, else for those who may look."""
-    role = Role.PUBLIC if settings.loopback else Role.READONLY
-    kept = "public" if settings.loopback else "private"
+    # A proxy in front brings others here, whatever the address that is bound.
+    public = settings.loopback and not settings.trusted_proxies
+    role = Role.PUBLIC if public else Role.READONLY
+    kept = "public" if public else "private"
     contents: dict[str, tuple[Callable[[], bytes], str]] = {
         name: (partial(_bytes, path), media) for name, (path, media) in _FILES.items()
     }
