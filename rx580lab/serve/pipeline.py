@@ -105,7 +105,6 @@ def _authorize(serving: Service, call: Call) -> None:
         if request.url_rule is not None or isinstance(request.routing_exception, RequestRedirect):
             raise Refusal(404, "serve", "expected a path of this server")
         return  # Flask answers 404 or 405 to what no rule matches
-    call.model = (request.view_args or {}).get("model")
     if route.role is Role.PUBLIC:
         return
     if serving.keys is not None and serving.keys.closed:
@@ -116,6 +115,8 @@ def _authorize(serving: Service, call: Call) -> None:
     if principal.role < route.role:
         _count_forbidden(serving, principal)
         raise Refusal(403, "keys", f"expected a key of role {route.role.label}, got {principal.role.label}")
+    # Not before: what somebody without a key calls a model may be anything, and gets into no log.
+    call.model = (request.view_args or {}).get("model")
     if call.model is not None and not principal.may_use(call.model):
         _count_forbidden(serving, principal)
         raise Refusal(403, "keys", "expected a key for this model, got one for others")
@@ -174,7 +175,7 @@ def _finish(response: Response) -> Response:
     if serving.audit is not None and told:
         serving.audit.event(
             "request", id=call.id, method=request.method, route=route, status=response.status_code,
-            key=call.principal.key_id, address=call.address, model=call.model, ms=round(took_s * 1e3, 3),
+            key=call.principal.key_id, address=call.address, model=None if response.status_code == 404 else call.model, ms=round(took_s * 1e3, 3),
         )  # fmt: skip
     return response
 

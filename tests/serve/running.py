@@ -88,9 +88,11 @@ def make_keys(folder: Path) -> dict[str, str]:
     return {role: key for role, (key, _) in made.items()}
 
 
-def start(models: Path, folder: Path, *options: str, variables: Mapping[str, str] | None = None) -> Running:
-    """A server that listens; ``folder`` gets its keys. Stop it by ``stop``."""
-    keys = make_keys(folder)
+def start(
+    models: Path, folder: Path, *options: str, variables: Mapping[str, str] | None = None, fresh_keys: bool = True
+) -> Running:
+    """A server that listens; ``folder`` gets its keys, or has them. Stop it by ``stop``."""
+    keys = make_keys(folder) if fresh_keys else {}
     command = [sys.executable, "-m", "rx580lab.cli", "serve", "--models", str(models), "--keys",
                str(folder / "keys.jsonl"), "--device", "pocl", "--port", "0", *options]  # fmt: skip
     environment = {**os.environ, "RX580LAB_SERVE_PEPPER_FILE": str(folder / "pepper"), **(variables or {})}
