@@ -18,6 +18,7 @@ from rx580lab.errors import LabError
 from rx580lab.serve.authentication import OF_QUERY_KEYS, CredentialRefused, authenticate, unauthenticated
 from rx580lab.serve.call import Call, Principal, current
 from rx580lab.serve.headers import secure, tell_quota
+from rx580lab.serve.metrics import METHODS
 from rx580lab.serve.refusal import Refusal, body_of
 from rx580lab.serve.roles import Role
 from rx580lab.serve.service import Service, service
@@ -173,9 +174,11 @@ def _finish(response: Response) -> Response:
         serving.metrics.note_refused(request.path, request.query_string.decode("latin-1"))
     told = response.status_code != 429 and (call.principal.key_id or response.status_code >= 400)
     if serving.audit is not None and told:
+        # Words of the client's own get into no log: a method or a model that is none may be a misplaced secret.
         serving.audit.event(
-            "request", id=call.id, method=request.method, route=route, status=response.status_code,
-            key=call.principal.key_id, address=call.address, model=None if response.status_code == 404 else call.model, ms=round(took_s * 1e3, 3),
+            "request", id=call.id, method=request.method if request.method in METHODS else "other", route=route,
+            status=response.status_code, key=call.principal.key_id, address=call.address,
+            model=None if response.status_code == 404 else call.model, ms=round(took_s * 1e3, 3),
         )  # fmt: skip
     return response
 

@@ -209,6 +209,8 @@ def contradictions(settings: Settings) -> Iterator[str]:
     for name in ("insecure_no_auth", "bare"):
         if getattr(settings, name) and not settings.loopback:
             yield f"expected a loopback host with {name}, got {settings.host}"
+        if getattr(settings, name) and settings.trusted_proxies:
+            yield f"expected no trusted_proxies with {name}, got {settings.trusted_proxies}"
     if settings.insecure_no_auth and settings.keys is not None:
         yield "expected either keys or insecure_no_auth, got both"
     for origin in settings.cors_origins:

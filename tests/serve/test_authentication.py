@@ -299,7 +299,7 @@ def opened(folder: Path, **options: Any) -> FlaskClient:
 @pytest.mark.parametrize("mode", ["insecure_no_auth", "bare"])
 @pytest.mark.parametrize(
     "host",
-    [".".join("0000"), "::", "", "192.168.1.7", "10.0.0.1", "example.org", "localhost.example.org",
+    [".".join("0000"), "::", "192.168.1.7", "10.0.0.1", "example.org", "localhost.example.org",
      "127.0.0.1.example.org", "::ffff:192.168.1.7", "fe80::1", "0", "*"]
 )  # fmt: skip
 def test_open_on_loopback_only(tmp_path: Path, mode: str, host: str) -> None:
@@ -313,6 +313,11 @@ def test_localhost_that_leads_elsewhere_is_not_loopback(tmp_path: Path, monkeypa
     )
     with pytest.raises(ServeError, match="loopback"):
         opened(tmp_path, host="localhost", insecure_no_auth=True)
+
+
+def test_open_and_proxies_contradict_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ServeError, match="trusted_proxies"):
+        opened(tmp_path, insecure_no_auth=True, trusted_proxies=1)
 
 
 def test_open_and_keys_contradict_each_other(tmp_path: Path) -> None:

@@ -50,16 +50,17 @@ def wrong_keys(right: str) -> list[str]:
 
 def ways(key: str) -> list[bytes]:
     """Requests with a key in every place that one gets into, right or not."""
+    header, cut = f"X-API-Key: {key}", key[:64]
     lines = [
-        ("GET /v2", f"X-API-Key: {key}"), ("GET /v2", f"Authorization: Bearer {key}"), ("GET /nothing", f"X-API-Key: {key}"),
-        ("GET /v2", f"Authorization: Basic {key}"), ("GET /v2", f"Authorization: {key}"), ("GET /metrics", f"X-API-Key: {key}"),
-        (f"GET /v2?api_key={key}", "Accept: */*"), (f"GET /health?api_key={key}", "Accept: */*"),
-        (f"GET /v2?a=1&api_key={key}", f"X-API-Key: {key}"), (f"POST /v2/repository/index?api_key={key}", "Content-Length: 0"),
-        (f"GET /v2?token={key}", "Accept: */*"), (f"GET /models/{key[:64]}", f"X-API-Key: {key}"),
-        (f"GET /{key}", f"X-API-Key: {key}"), (f"POST /v2/repository/models/{key[:64]}/load", "Content-Length: 0"),
-        ("GET /v2", f"X-API-Key: {key}\r\nX-API-Key: other-{key}"), ("GET /v2", f"Cookie: api_key={key}"),
-        ("GET /v2", f"Referer: http://127.0.0.1/docs?api_key={key}"), (f"{key} /v2", "Accept: */*"),
-        ("GET /v2", f"X-Request-ID: {key}"), ("GET /v2", f"{key}: 1"),
+        ("GET /v2", header), ("GET /nothing", header), ("GET /metrics", header), (f"GET /models/{cut}", header),
+        (f"GET /{key}", header), (f"GET /v2?a=1&api_key={key}", header), ("GET /v2", f"{header}\r\nX-API-Key: x{key}"),
+        ("GET /v2", f"Authorization: Bearer {key}"), ("GET /v2", f"Authorization: Basic {key}"),
+        ("GET /v2", f"Authorization: {key}"), (f"GET /v2?api_key={key}", "Accept: */*"),
+        (f"GET /health?api_key={key}", "Accept: */*"), (f"GET /v2?token={key}", "Accept: */*"),
+        (f"POST /v2/repository/index?api_key={key}", "Content-Length: 0"),
+        (f"POST /v2/repository/models/{cut}/load", "Content-Length: 0"), (f"{key} /v2", "Accept: */*"),
+        ("GET /v2", f"Cookie: api_key={key}"), ("GET /v2", f"Referer: http://127.0.0.1/docs?api_key={key}"),
+        ("GET /v2", f"X-Request-ID: {key}"), ("GET /v2", f"{key}: 1"), ("GET /v2", f"Origin: http://{key}"),
     ]  # fmt: skip
     return [f"{first} HTTP/1.1\r\nHost: x\r\n{second}\r\nConnection: close\r\n\r\n".encode() for first, second in lines]
 
