@@ -252,9 +252,10 @@ class Batcher:
         passed: list[tuple[int, int, _Item]] = []
         rows = n_bytes = 0
         now = time.monotonic()
+        gather = self._launches.gather_next()
         with self._mutex:
             while self._heap and own.state is not _State.DONE:
-                if taken and (rows >= self._launches.gather or len(passed) >= MOST_LOOKED_PAST):
+                if taken and (rows >= gather or len(passed) >= MOST_LOOKED_PAST):
                     break
                 entry = heapq.heappop(self._heap)
                 item = entry[2]

@@ -1,7 +1,8 @@
 """Rows into launches: few row counts, since each has a plan of its own, and the cheapest way to cover a number by them.
 
 A launch of a model whose weights are large costs about as much for 8 rows as for one: there padding pays. Where the
-arithmetic dominates it costs 8 times as much: there it does not. Which it is was measured when the model was loaded.
+arithmetic dominates it costs 8 times as much: there it does not. Which it is is measured when the model is loaded, and
+goes on being measured while it serves, since the machine may have been busy with other things at the start.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ Run = Callable[[Mapping[str, Tensor], tuple[str, ...] | None], Mapping[str, Tens
 
 # A larger launch is worth waiting for only where a row costs this much less in it.
 WORTH = 0.95
+# Of what a launch took, so much goes into what is known, up to so many times of that; conclusions follow now and then.
+LEARNT_UP, LEARNT_DOWN = 0.1, 0.5
+OUTLIER = 3.0
+SETTLED_EVERY = 32
+# Where more rows wait than are gathered: one launch of so many takes the next larger number.
+TRIED_EVERY = 16
 
 
 def row_counts(most: int) -> tuple[int, ...]:
@@ -41,28 +48,52 @@ class Ran:
 
 
 class Launches:
-    """Runs of one model.
+    """Runs of one model, by one thread at a time.
+
+    ``learns``: whether launches of one row count always cost the same; not where other axes are open too.
 
     Attributes:
         costs: rows of a launch -> seconds, as measured; empty where rows of a model must not be put together or apart.
         most: the largest of them. gather: how many rows are worth waiting together: more do not make a row cheaper.
     """
 
-    def __init__(self, run: Run, costs: Mapping[int, float], *, max_bytes: int) -> None:
+    def __init__(self, run: Run, costs: Mapping[int, float], *, max_bytes: int, learns: bool = False) -> None:
         self._run = run
         self._max_bytes = max_bytes
-        # A larger launch could do the work of a smaller one: where that was measured as dearer, it was disturbed.
-        downwards = sorted(costs, reverse=True)
-        least = dict(zip(downwards, accumulate((costs[n] for n in downwards), min), strict=True))
-        self.costs = dict(sorted(least.items()))
+        self._learns = learns and len(costs) > 1
+        self._seen = dict(costs)
+        self._n_launches = self._n_gathered = self._trial = 0
         self.most = max(costs, default=0)
-        self.gather = 0
-        if costs:
-            self.gather = next(iter(self.costs))
-            for rows, seconds in self.costs.items():
-                if seconds / rows < WORTH * self.costs[self.gather] / self.gather:
-                    self.gather = rows
+        self._settle()
+
+    def _settle(self) -> None:
+        """What follows from what was seen."""
+        # A larger launch could do the work of a smaller one: where that was measured as dearer, it was disturbed.
+        downwards = sorted(self._seen, reverse=True)
+        least = dict(zip(downwards, accumulate((self._seen[n] for n in downwards), min), strict=True))
+        self.costs = dict(sorted(least.items()))
+        self.gather = min(self.costs, default=0)
+        for rows, seconds in self.costs.items():
+            if seconds / rows < WORTH * self.costs[self.gather] / self.gather:
+                self.gather = rows
         self._covers = _covers(self.costs)
+
+    def gather_next(self) -> int:
+        """Rows to gather for the launch to come: ``gather``, and now and then more, to learn what that would cost."""
+        self._n_gathered += 1
+        self._trial = 0
+        if self._learns and self.gather < self.most and self._n_gathered % TRIED_EVERY == 0:
+            self._trial = min(n for n in self.costs if n > self.gather)
+        return self._trial or self.gather
+
+    def _learn(self, size: int, seconds: float) -> None:
+        before = self._seen[size]
+        # Disturbed launches are slow, never quick: less than is known counts for more, and much more for little.
+        share = LEARNT_DOWN if seconds < before else LEARNT_UP
+        self._seen[size] += share * (min(seconds, OUTLIER * before) - before)
+        self._n_launches += 1
+        if self._n_launches % SETTLED_EVERY == 0:
+            self._settle()
 
     @property
     def batches(self) -> bool:
@@ -95,7 +126,10 @@ class Launches:
             ready = time.perf_counter_ns()
             outputs = self._run(whole, wanted)
             return Ran(outputs, (n_rows,), ready - began, time.perf_counter_ns() - ready, 0)
-        sizes = self.cover(n_rows, sum(one.nbytes for one in whole.values()) // n_rows)
+        row_bytes = sum(one.nbytes for one in whole.values()) // n_rows
+        sizes = self.cover(n_rows, row_bytes)
+        if self.gather < n_rows <= self._trial and self._trial * row_bytes <= self._max_bytes:
+            sizes = (self._trial,)
         made: list[Mapping[str, Tensor]] = []
         at = infer_ns = 0
         for size in sizes:
@@ -104,7 +138,10 @@ class Launches:
             piece = whole if size == n_rows else {name: _rows(one, at, size) for name, one in whole.items()}
             ready = time.perf_counter_ns()
             outputs = self._run(piece, wanted)
-            infer_ns += time.perf_counter_ns() - ready
+            took_ns = time.perf_counter_ns() - ready
+            infer_ns += took_ns
+            if self._learns:
+                self._learn(size, took_ns / 1e9)
             made.append(outputs)
             at += size
         joining = time.perf_counter_ns()

@@ -18,7 +18,7 @@ from rx580lab.serve.room import Room, needed
 from rx580lab.serve.served import Running, Served
 from rx580lab.serve.settings import Settings
 from rx580lab.serve.turns import Turns
-from rx580lab.serve.warmup import warm_up
+from rx580lab.serve.warmup import only_rows_are_open, warm_up
 
 __all__ = ["Loader"]
 
@@ -76,7 +76,7 @@ class Loader:
         warm = warm_up(model, own.lengths, most, self.turns, batching=own.batching == "auto")
         self._room.make(self.device, 0, evicts=evicts)  # packed weights came on top of the estimate
         batching = own.batching_of(self._settings)
-        launches = Launches(model.run, warm.costs, max_bytes=batching.max_bytes)
+        launches = Launches(model.run, warm.costs, max_bytes=batching.max_bytes, learns=only_rows_are_open(model))
         policy = Policy(
             batching.queue,
             batching.max_bytes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,3 +124,30 @@ def test_passing_a_turn_on_lets_others_first_and_keeps_it_where_nobody_waits() -
         order.append("first")
     thread.join(SOON_S)
     assert order == ["other", "first"]
+
+
+def test_what_was_measured_while_the_machine_was_busy_is_learnt_again() -> None:
+    """A launch of 4 rows was measured as 100 times what it is; it is tried now and then, and taken from then on."""
+    launches = Launches(Machine().run, {1: 6e-4, 2: 1.2e-3, 4: 6e-2}, max_bytes=BYTES, learns=True)
+    assert launches.gather == 1
+
+    def whatever_the_rows(inputs: Any, wanted: Any) -> Any:
+        time.sleep(0.0005)
+        return Machine().run(inputs, wanted)
+
+    launches._run = whatever_the_rows
+    for _ in range(1500):
+        rows = launches.gather_next()
+        launches.run([{"x": np.zeros((rows, 1), np.float32)}], None)
+        if launches.gather == 4:
+            break
+    assert launches.gather == 4
+    assert launches.cover(3) == (4,)
+
+
+def test_where_other_axes_are_open_nothing_is_learnt() -> None:
+    launches = Launches(Machine().run, {1: 1e-5, 2: 1.0}, max_bytes=BYTES)
+    for _ in range(200):
+        assert launches.gather_next() == 1
+        launches.run([{"x": np.zeros((2, 1), np.float32)}], None)
+    assert launches.costs == {1: 1e-5, 2: 1.0}
