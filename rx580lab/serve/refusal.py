@@ -9,9 +9,10 @@ from typing import Any
 
 from rx580lab.errors import InputError, LabError, LimitExceeded, ServeError
 
-__all__ = ["CODES", "Refusal", "body_of", "refusal_of"]
+__all__ = ["CODES", "Refusal", "body_of", "refusal_of", "without_paths"]
 
-_PATH = re.compile(r"(?:/[^/\s:'\"]+){2,}")
+# Absolute or relative, of two steps or more.
+_PATH = re.compile(r"[\w.~-]*(?:/[^/\s:'\"]+){2,}")
 
 # Status -> the word that programs may branch on, in each answer's "code". What is not here is never answered.
 CODES: Mapping[int, str] = {
@@ -67,6 +68,11 @@ def body_of(status: int, message: str, request_id: str | None) -> dict[str, Any]
     return {"error": message, "code": CODES.get(status, "error"), "status": status, "request_id": request_id}
 
 
+def without_paths(message: str) -> str:
+    """The message with the last part of each path in it alone: where files of the server lie is nobody's business."""
+    return _PATH.sub(lambda found: PurePath(found[0]).name, message)
+
+
 def refusal_of(error: LabError, status: int) -> Refusal:
     """What a model said, for the client: ``status`` where its input is at fault, 503 without memory, else 500.
 
@@ -76,7 +82,7 @@ def refusal_of(error: LabError, status: int) -> Refusal:
         return error
     where = PurePath(error.where)
     name = where.parts[-3] if where.name == "model.onnx" and len(where.parts) > 2 else where.name
-    message = _PATH.sub(lambda found: PurePath(found[0]).name, error.message)
+    message = without_paths(error.message)
     if isinstance(error, InputError):
         return Refusal(status, name, message)
     if isinstance(error, LimitExceeded):

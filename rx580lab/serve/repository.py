@@ -18,7 +18,7 @@ from rx580lab.serve.folder import Found, Uploads, labels_of, scan
 from rx580lab.serve.loading import Loader
 from rx580lab.serve.metrics import Metrics
 from rx580lab.serve.model_settings import ModelSettings, chosen, overridden, read_model_settings
-from rx580lab.serve.refusal import Refusal
+from rx580lab.serve.refusal import Refusal, without_paths
 from rx580lab.serve.room import NoRoom, Room
 from rx580lab.serve.served import EVICTED, Served, State
 from rx580lab.serve.settings import Settings
@@ -324,8 +324,7 @@ class Repository:
         return ""
 
     def _failed(self, served: Served, message: str, *, on_demand: bool = False) -> str:
-        # Messages of files name them in full.
-        reason = message.replace(str(served.path), served.name).replace(str(self._settings.models), "")[:1000]
+        reason = without_paths(message)[:1000]
         served.failed(reason, on_demand=on_demand)
         self._metrics.load_failures.labels(served.name).inc()
         _LOG.warning("model %s, version %s did not load: %s", served.name, served.version, reason)
