@@ -199,7 +199,7 @@ def test_with_a_manifest_only_what_it_lists_is_loaded(folder: Path, make: Make) 
     reasons = {one.name: one.reason for one in repository.index()}
     assert reasons["listed"] == ""
     assert "got no line for it" in reasons["unlisted"]
-    assert "changed/1/model.onnx of sha256" in reasons["changed"]
+    assert "model.onnx of sha256" in reasons["changed"]
     assert "beside/1/labels.txt to be listed" in reasons["beside"]
     assert "settings/model.yml to be listed" in reasons["settings"]
     (folder / "SHA256SUMS").unlink()
