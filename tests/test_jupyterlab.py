@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 
+from rx580lab.models import export
 from rx580lab.report import render_run
 from tests.accessibility import faults
 from tests.jupyter.lab import Lab, running_lab
@@ -29,6 +30,7 @@ PANELS = {
     "kernel": 'rx.widgets.kernel("gemm", template="cpu", shape="96x96x96")',
     "devices": "rx.widgets.devices()",
     "runs": "rx.widgets.runs()",
+    "server": 'rx.widgets.server("models", device="pocl")',
 }
 LOOPBACK = {"127.0.0.1", "localhost"}
 
@@ -71,6 +73,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks/tour", folder / "notebooks/tour")
     write_panels(folder, PANELS)
+    export("fashion-mnist", folder / "models")
     for _ in range(2):
         render_run(synthetic.gemm_run(folder / "reports"))
     with running_lab(folder) as found:
@@ -286,6 +289,37 @@ def test_runs_are_compared_and_a_report_opens_by_mouse(browser: Browser, lab: La
     says(panel, r"Compared.*SAME at \d+ of \d+")
     panel.get_by_role("link", name="Open report").first.click()
     page.frame_locator(".jp-HTMLViewer iframe").locator("#verdict").wait_for()
+    assert seen.foreign == []
+    assert seen.complaints == []
+    page.close()
+
+
+def test_a_server_is_started_given_a_key_and_stopped_by_keyboard(browser: Browser, lab: Lab) -> None:
+    seen = Seen()
+    page, panel = panel_of(browser, lab, "server", seen)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    press(panel, "Start")
+    says(panel, r"Serving: at http://127\.0\.0\.1:\d+.*fashion-mnist\s*1\s*ready")
+    says(panel, r"inferences\s*0\.0 a second")
+    field = panel.get_by_role("textbox", name="Key of role user")
+    assert field.count() == 0
+    press(panel, "Create key")
+    says(panel, "copy the key now")
+    key = field.input_value()
+    assert re.fullmatch(r"rx580_\w{8}_[\w-]{43}", key)
+    press(panel, "Copy key")
+    says(panel, "Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == key
+    assert faults(page, ".rx-server") == []
+    press(panel, "Hide key")
+    field.wait_for(state="hidden")
+    saved(page, lab, "server.ipynb")
+    assert key not in (lab.folder / "server.ipynb").read_text(encoding="utf-8")
+    press(panel, "Unload")
+    says(panel, r"Unloaded: fashion-mnist.*")
+    press(panel, "Stop")
+    says(panel, "Stopped: everything in hand was finished")
+    assert panel.get_by_role("button", name="Start").is_enabled()
     assert seen.foreign == []
     assert seen.complaints == []
     page.close()

@@ -51,7 +51,7 @@ export default { render };
 _CSS = """
 .rx-key { display: flex; align-items: center; gap: 8px; flex-wrap: wrap; color: var(--jp-ui-font-color1, #222); }
 .rx-key label { display: flex; align-items: center; gap: 8px; }
-.rx-key input { width: 34em; max-width: 100%; font-family: var(--jp-code-font-family, monospace);
+.rx-key input { width: 40em; max-width: 100%; font-family: var(--jp-code-font-family, monospace);
   background: var(--jp-layout-color1, #fff); color: var(--jp-ui-font-color1, #222); }
 .rx-key button { width: auto; padding: 0 12px; }
 """

@@ -185,6 +185,8 @@ class _ServerPanel:
         self._link.value = self._figures.value = ""
         if asked and code == 0:
             self._state.value = html.state("Stopped", "everything in hand was finished", "good")
+        elif not asked and code == 0:
+            self._state.value = html.state("Ended", "it was stopped from elsewhere; everything in hand was finished")
         elif asked:
             self._state.value = html.state("Killed", f"it did not end within {_DRAIN_S:.0f} s", "bad")
         else:

@@ -125,7 +125,8 @@ def test_states_are_as_they_are(own: Running) -> None:
     found = scraped(own)
     assert value(found, "rx580_model_ready", model="fashion-mnist", version="2") == 1
     assert value(found, "rx580_model_load_failures_total", model="broken") == 1
-    assert (value(found, "rx580_inference_queue_capacity", model="fashion-mnist") or 0) >= 1
+    assert value(found, "rx580_inference_queue_capacity", model="fashion-mnist") == 2 * 256  # of both versions
+    assert value(found, "rx580_inference_queue_depth", model="fashion-mnist") == 0
     assert value(found, "rx580_ratelimit_factor") == 1
     assert value(found, "http_requests_in_flight") == 1  # the scrape itself
     assert (value(found, "http_connections") or 0) >= 1
@@ -213,6 +214,7 @@ def test_whatever_is_sent_the_series_are_bounded(sent: list[tuple[str, str, int 
         metrics.rejected.labels(name, "queue full").inc()
         metrics.model_ready.labels(name, code).set(1)
         metrics.note_refused(method, name)
+    assert len(metrics.rejected._children) <= 3, "values that were refused are not kept either"
     found = samples(metrics.text().decode())
     counted = {labels: v for (name, labels), v in found.items() if name == "http_requests_total"}
     assert sum(counted.values()) == len(sent), "nothing is lost"

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from rx580lab.device import Device
@@ -71,10 +70,11 @@ def test_what_is_missing_is_not_told_and_never_a_constant(tmp_path: Path) -> Non
     assert set(told(metrics)) == {"rx580_device_memory_used_bytes", "rx580_device_memory_limit_bytes"}
 
 
-@pytest.mark.parametrize("kind", ["cpu"])
-def test_a_processor_is_no_card(tmp_path: Path, kind: str) -> None:
+def test_a_processor_is_no_card_and_its_files_are_not_read(tmp_path: Path) -> None:
     card(tmp_path)
-    assert [name for name in told(watching(tmp_path, kind)) if "card" in name] == []
+    os.mkfifo(tmp_path / "loadavg")  # who reads it waits
+    assert [name for name in told(watching(tmp_path, "cpu", patience_s=0.01)) if "card" in name] == []
+    assert [one for one in threading.enumerate() if one.name == "sensors"] == []
 
 
 def test_before_a_device_is_open_nothing_is_told_of_one(tmp_path: Path) -> None:

@@ -200,6 +200,15 @@ def test_a_running_server_is_watched_and_stopped(models: Path) -> None:
         assert not running.alive
 
 
+def test_a_server_that_is_stopped_from_elsewhere_is_told(models: Path) -> None:
+    with ServerProcess.start(models, device="pocl") as running:
+        panel = rx.widgets.server(running=running)
+        running.wait_ready()
+        assert running.stop() == 0
+        wait_for(panel, "Ended : it was stopped from elsewhere")
+        assert not control(panel, "Start").disabled
+
+
 def test_closing_the_panel_ends_its_server(models: Path) -> None:
     running = ServerProcess.start(models, device="pocl", roles=())
     panel = rx.widgets.server(running=running)
