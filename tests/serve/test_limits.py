@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -327,3 +328,19 @@ def test_limits_must_be_numbers_a_minute() -> None:
     for wrong in (0, -1, "many", 10**9):
         with pytest.raises(ValidationError):
             Limits.model_validate({"user": wrong})
+
+
+def test_waits_for_the_device_reach_the_factor(models: Path, tmp_path: Path) -> None:
+    # A target that every wait is over: the factor falls at the first step, and what a key may infer with it.
+    variables = {"RX580LAB_SERVE_LIMITS__QUEUE_WAIT_TARGET_MS": "1e-6", "RX580LAB_SERVE_LIMITS__USER": "100"}
+    running = start(models, tmp_path, variables=variables)
+    running.wait_ready()
+    body = json.dumps({"inputs": {"image": [[[[0.5] * 28] * 28]]}}).encode()
+    status, _, headers = running.send("POST", "/models/fashion-mnist/predict", body, role="user")
+    assert (status, headers["Ratelimit"]) == (200, '"minute";r=99')
+    time.sleep(1.05)
+    status, _, headers = running.send("POST", "/models/fashion-mnist/predict", body, role="user")
+    assert (status, headers["Ratelimit"]) == (200, f'"minute";r={(1000 - 10 - 14) // 14}'), "14 units each at 0.7"
+    _, text, _ = running.get("/metrics", role="readonly")
+    assert "rx580_ratelimit_factor 0.7" in text
+    running.stop()
