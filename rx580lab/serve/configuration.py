@@ -158,7 +158,9 @@ def _models(settings: Settings) -> None:
 
 def _keys(settings: Settings) -> None:
     if not (settings.insecure_no_auth or settings.bare):
-        Keys(settings.keys or default_keys_file(), read_pepper(settings.pepper_file))
+        keys = Keys(settings.keys or default_keys_file(), read_pepper(settings.pepper_file))
+        if keys.fault:  # it would start, but closed
+            raise ServeError(str(keys.path), keys.fault)
 
 
 def _device(settings: Settings) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rx580lab.errors import ServeError
 from rx580lab.serve.keys import FORMAT, KeyRecord, make_key, parse
+from rx580lab.serve.pepper import mark_of
 from rx580lab.serve.private_files import FileMissing, locked, read_private, write_private
 from rx580lab.serve.roles import Role
 
@@ -58,6 +59,8 @@ def rotate(
             raise ServeError(
                 str(path), f"expected a key in force that was not rotated yet, got {old.id}: {old.state(now)}"
             )
+        if old.pepper not in ("", mark_of(pepper)):
+            raise ServeError(str(path), f"expected the pepper of {old.id}, got another; --pepper-file names it")
         if expires is None and old.expires is not None:
             expires = now + (old.expires - old.created)
         models = old.models

@@ -58,6 +58,14 @@ def test_rotation_without_grace_ends_at_once_and_a_closed_key_stays_closed(path:
         key_file.rotate(path, PEPPER, successor.id)
 
 
+def test_rotation_under_another_pepper_would_hand_out_what_opens_nothing(path: Path) -> None:
+    _, record = stored(path)
+    before = path.read_bytes()
+    with pytest.raises(ServeError, match="pepper"):
+        key_file.rotate(path, bytes(32), record.id)
+    assert path.read_bytes() == before
+
+
 def test_grace_is_never_longer_than_what_the_key_had(path: Path) -> None:
     end = datetime.now(UTC) + timedelta(hours=1)
     _, record = stored(path, expires=end)
