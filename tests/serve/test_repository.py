@@ -200,7 +200,7 @@ def test_with_a_manifest_only_what_it_lists_is_loaded(folder: Path, make: Make) 
     assert reasons["listed"] == ""
     assert "got no line for it" in reasons["unlisted"]
     assert "model.onnx of sha256" in reasons["changed"]
-    assert "beside/1/labels.txt to be listed" in reasons["beside"]
+    assert "labels.txt to be listed" in reasons["beside"]
     assert "settings/model.yml to be listed" in reasons["settings"]
     (folder / "SHA256SUMS").unlink()
     assert "expected a file that can be read" in loaded(make(manifest=True)).find("listed").reason
