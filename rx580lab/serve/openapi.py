@@ -34,7 +34,8 @@ role may do what the ones before it may: public, readonly, user, admin. `HEAD` a
 
 Each failure is JSON of one shape, `Failure`. Beside what an operation lists, any request may be refused before it
 reaches one: 400 for what is not HTTP, 404 for a path that is not here, 405 with `Allow` for a method that it does not
-take, 413 for a body and 431 for headers that are larger than the server takes."""
+take, 408 for one that takes too long to arrive, 413 for a body and 431 for headers that are larger than the
+server takes."""
 _TAGS = {
     "people": "Plain names and plain JSON, for people and for monitoring.",
     "v2": "The Open Inference Protocol V2, with its binary tensor extension.",
@@ -80,6 +81,7 @@ _HEADERS: Mapping[str, Mapping[str, Any]] = {
         "schema": {"type": "string", "pattern": "^Bearer "},
     },
 }
+_WHOLE = {"type": "integer", "minimum": 0, "maximum": 999_999_999_999}
 _COMES_WITH = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
@@ -201,7 +203,7 @@ def _path_parameters(rule: str) -> list[dict[str, Any]]:
 
 def _header_parameters(route: Route) -> list[dict[str, Any]]:
     found = [
-        {"name": name, "in": "header", "required": False, "description": says, "schema": {"type": "string"}}
+        {"name": name, "in": "header", "required": False, "description": says, "schema": _WHOLE}
         for name, says in route.headers.items()
     ]
     if route.body is not None:
@@ -233,7 +235,7 @@ def _reply(status: int, reply: type[BaseModel] | Content, references: _Reference
     )
     headers: dict[str, Any] = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
     for name, says in content.headers.items():
-        headers[name] = {"description": says, "schema": {"type": "string"}}
+        headers[name] = {"description": says, "schema": _WHOLE}
     return {
         "description": content.description or HTTPStatus(status).phrase,
         "headers": headers,

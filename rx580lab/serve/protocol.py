@@ -16,6 +16,14 @@ __all__ = [
 
 _SCALARS = {"additionalProperties": {"type": ["string", "number", "boolean", "null"]}, "type": "object"}
 Scalars = Annotated[dict[str, Any], WithJsonSchema(_SCALARS)]
+_TEXT = {"type": "string"}
+_LOAD = {
+    "type": "object",
+    "properties": {"config": _TEXT},
+    "patternProperties": {"^file:": _TEXT},
+    "additionalProperties": False,
+}
+LoadParameters = Annotated[dict[str, str], WithJsonSchema(_LOAD)]
 Datatype = Literal["BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32",
                    "FP64", "BYTES"]  # fmt: skip
 Length = Annotated[int, Field(ge=0)]
@@ -142,7 +150,7 @@ class Index(RootModel[list[IndexEntry]]):
 class LoadRequest(Asked):
     """``config``: the model's configuration as JSON text; ``file:<path>``: a file as base64, where that is allowed."""
 
-    parameters: Scalars | None = None
+    parameters: LoadParameters | None = None
 
 
 class UnloadParameters(Asked):

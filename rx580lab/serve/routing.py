@@ -29,7 +29,7 @@ class Content:
     Attributes:
         media: media type -> model, or None for bytes and text.
         required: whether a body has to be there; an answer always is.
-        headers: those that come with it, name -> what it says.
+        headers: those that come with it, whole numbers all, name -> what it says.
     """
 
     media: Mapping[str, type[BaseModel] | None]
@@ -51,7 +51,7 @@ class Route:
         body: what a POST takes; None for no body.
         examples: bodies that can be sent to a model ``demo`` of one input ``x``, float32 [batch, 4], and one output
             ``y``, by what they show; a test sends them.
-        headers: of the request, name -> what it says, beside credentials and those of HTTP itself.
+        headers: of the request, whole numbers all, name -> what it says; beside credentials and those of HTTP itself.
         replies: status -> what is answered where the request is served.
         failures: statuses of refusals that only this route has; ``openapi.statuses`` adds those of its kind.
         queues: whether it may wait for the device; such routes are bounded so that the others always find a thread.
