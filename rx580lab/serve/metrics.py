@@ -27,6 +27,7 @@ __all__ = ["CONTENT_TYPE", "OTHER", "Family", "Metrics"]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_KEY_METHODS = frozenset({"header", "bearer", "query", "several", "none"})
 # Edges lie on objectives that people set, so that the share within one is exact.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -163,7 +164,8 @@ class Metrics:
 
     def _rules(self, labels: Sequence[str]) -> list[Rule]:
         known: Mapping[str, Rule] = {
-            "method": lambda text: text in METHODS or text in {"header", "bearer", "query", "several", "none"},
+            # How a request was made, or how its key came.
+            "method": (_KEY_METHODS if "role" in labels else METHODS).__contains__,
             "code": lambda text: _CODE.fullmatch(text) is not None,
             "version": lambda text: _VERSION.fullmatch(text) is not None,
             "model": lambda text: self.is_model(text),
