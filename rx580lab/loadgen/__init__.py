@@ -11,7 +11,7 @@ Source: Tene, "How NOT to Measure Latency" (coordinated omission); Schroeder et 
 from __future__ import annotations
 
 from rx580lab.loadgen.arrivals import constant, poisson
-from rx580lab.loadgen.generate import run, run_here
+from rx580lab.loadgen.generate import Generator, run, run_here
 from rx580lab.loadgen.load import Caps, Check, Closed, Open, Outcome
 from rx580lab.loadgen.wire import Answer, Request
 
@@ -20,6 +20,7 @@ __all__ = [
     "Caps",
     "Check",
     "Closed",
+    "Generator",
     "Open",
     "Outcome",
     "Request",

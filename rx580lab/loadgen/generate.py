@@ -6,16 +6,48 @@ import asyncio
 import multiprocessing
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from rx580lab.errors import InputError
 from rx580lab.loadgen.load import Caps, Check, Closed, Open, Outcome
 from rx580lab.loadgen.wire import Answer, Connection, Request, Target
 
-__all__ = ["run", "run_here"]
+__all__ = ["Generator", "run", "run_here"]
 
 _KEPT_REASONS = 10
+
+
+class Generator:
+    """``run`` again and again in one process of its own, which ends with the block::
+
+    with Generator() as generator:
+        generator.run(url, Closed(8), requests)
+    """
+
+    def __enter__(self) -> Generator:
+        self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def run(
+        self,
+        url: str,
+        load: Closed | Open,
+        requests: Sequence[Request],
+        *,
+        check: Check | None = None,
+        check_every: int = 1,
+        own_host: bool = False,
+        caps: Caps | None = None,
+    ) -> Outcome:
+        """As ``run_here``, there; ``check`` has to be one that pickle takes."""
+        _checked(url, load, requests, own_host, caps)
+        return self._pool.submit(
+            run_here, url, load, requests, check=check, check_every=check_every, own_host=own_host, caps=caps
+        ).result()
 
 
 def run(
@@ -29,12 +61,8 @@ def run(
     caps: Caps | None = None,
 ) -> Outcome:
     """As ``run_here``, in a process of its own; ``check`` has to be one that pickle takes."""
-    _checked(url, load, requests, own_host, caps)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(
-            run_here, url, load, requests, check=check, check_every=check_every, own_host=own_host, caps=caps
-        ).result()
+    with Generator() as generator:
+        return generator.run(url, load, requests, check=check, check_every=check_every, own_host=own_host, caps=caps)
 
 
 def run_here(
@@ -65,7 +93,10 @@ def run_here(
     wires = [one.wire(target.name) for one in requests]
     tally = _Tally(check, max(1, check_every))
     cpu = time.process_time()
-    asyncio.run(_closed(target, load, wires, tally) if isinstance(load, Closed) else _open(target, load, wires, tally))
+    loop = _closed(target, load, wires, tally) if isinstance(load, Closed) else _open(target, load, wires, tally)
+    # In a thread, since a notebook's own thread runs a loop already.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, loop).result()
     tally.outcome.cpu_s = time.process_time() - cpu
     return tally.outcome
 

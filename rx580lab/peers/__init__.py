@@ -1,7 +1,7 @@
 """Rivals that we are compared with: one file each, which says why it is unavailable or how to run it beside us.
 
 A peer is a module with ``unavailable(device)``, ``OPS`` and ``entrant(device, op, inputs, keywords)``; ``peer(name)``
-finds it.
+finds it. Rivals that are servers run no ops: ``serving_peer(name)`` finds those.
 """
 
 from __future__ import annotations
@@ -11,13 +11,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rx580lab.errors import InputError
 from rx580lab.peers.entrant import NONE, Entrant, Inputs, Keywords
+from rx580lab.peers.serving import SERVING, ServingPeer, ServingProcess, serving_peer
 
 if TYPE_CHECKING:
     from rx580lab.device import Device
 
 NAMES = ("openblas", "clblast", "onnxruntime", "tinygrad", "numpy")
 
-__all__ = ["NAMES", "Entrant", "Inputs", "Peer", "available", "peer"]
+__all__ = [
+    "NAMES",
+    "SERVING",
+    "Entrant",
+    "Inputs",
+    "Peer",
+    "ServingPeer",
+    "ServingProcess",
+    "available",
+    "peer",
+    "serving_peer",
+]
 
 
 class Peer(Protocol):

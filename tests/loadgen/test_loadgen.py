@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rx580lab.errors import InputError
-from rx580lab.loadgen import Answer, Caps, Closed, Open, Outcome, Request, constant, poisson, run, run_here
+from rx580lab.loadgen import Answer, Caps, Closed, Generator, Open, Outcome, Request, constant, poisson, run, run_here
 from tests.loadgen.answering import OK, answering, frozen
 
 
@@ -43,6 +44,20 @@ def test_it_works_in_a_process_of_its_own() -> None:
     assert (found.answered, found.n_checked) == (50, 50)
     assert found.cpu_s > 0
     assert time.process_time() - before < 1
+
+
+def test_it_works_where_a_loop_runs_already() -> None:
+    async def cell() -> Outcome:
+        return run_here(server.url, Closed(1, seconds=20, requests=5), [Request("/")], check=not_ok)
+
+    with answering() as server:
+        assert asyncio.run(cell()).n_checked == 5
+
+
+def test_one_process_serves_many_loads() -> None:
+    with answering() as server, Generator() as generator:
+        found = [generator.run(server.url, Closed(1, seconds=20, requests=n), [Request("/")]) for n in (1, 2, 3)]
+    assert [one.answered for one in found] == [1, 2, 3]
 
 
 def test_answers_that_are_wrong_are_counted_and_the_first_ones_told() -> None:
