@@ -182,6 +182,7 @@ class ServingProcess:
         for one in family:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
+        psutil.wait_procs(family, timeout=5)
         if self.process.stdin is not None:
             with suppress(BrokenPipeError):
                 self.process.stdin.close()
