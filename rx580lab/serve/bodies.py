@@ -24,11 +24,12 @@ _WHERE = "body"
 _MIB = 1 << 20
 _PIECE = 1 << 16
 _GZIP, _ZLIB, _RAW = 31, 15, -15
-_JSON = frozenset({"application/json", "application/octet-stream"})
+_TAKEN = frozenset({"application/json", "application/octet-stream"})
 # What curl and others say when they are not told what they send. A page of another origin could send these without
 # asking first, so that they are taken only where no page is at work.
 _UNSAID = frozenset({"", "application/x-www-form-urlencoded"})
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_MOST_ESCAPES = 1 << 17
 _COMPRESS_FROM = 256  # bytes; below, nothing is gained
 
 
@@ -38,19 +39,36 @@ def read_body(caps: Caps) -> Body:
     Refusal 415 for content types and encodings that are not taken, 413 for more than ``caps`` allow, 400 for a damaged
     or cut stream.
     """
-    kind = request.mimetype
-    if kind not in _JSON and (kind not in _UNSAID or "Origin" in request.headers):
-        raise Refusal(415, _WHERE, "expected Content-Type application/json or application/octet-stream, got another")
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    # Straight from the environment: this is on the way of each inference, and parsed headers cost more than the rest.
+    environ = request.environ
+    kind = environ.get("CONTENT_TYPE", "")
+    if kind not in _TAKEN:
+        kind = request.mimetype
+        if kind not in _TAKEN and (kind not in _UNSAID or "HTTP_ORIGIN" in environ):
+            raise Refusal(
+                415, _WHERE, "expected Content-Type application/json or application/octet-stream, got another"
+            )
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if encoding not in ("", "identity", "gzip", "deflate"):
         raise Refusal(
             415, _WHERE, "expected Content-Encoding gzip, deflate or none, got another",
             headers={"Accept-Encoding": "gzip, deflate"},
         )  # fmt: skip
-    data = request.get_data(cache=False)
-    if encoding in ("", "identity"):
-        return data
-    return _decompressed(data, encoding, caps)
+    data = _sent(caps)
+    return data if encoding in ("", "identity") else _decompressed(data, encoding, caps)
+
+
+def _sent(caps: Caps) -> bytes:
+    """In one piece. The server below has the whole body by now, and says how long it is."""
+    length = request.content_length
+    if length is None:
+        return request.get_data(cache=False)
+    if length > caps.body_bytes:
+        raise Refusal(413, _WHERE, f"expected a body of at most {caps.body_bytes} bytes, got {length}")
+    data: bytes = request.environ["wsgi.input"].read(length)
+    if len(data) < length:
+        raise Refusal(400, _WHERE, f"expected a body of {length} bytes as declared, got {len(data)}")
+    return data
 
 
 def _decompressed(data: bytes, encoding: str, caps: Caps) -> bytearray:
@@ -93,12 +111,17 @@ def parsed(body: Body, size: int, caps: Caps, hint: str = "") -> Any:
         raise Refusal(
             413, _WHERE, f"expected at most {caps.json_bytes} bytes of JSON, got {size}; send tensors as bytes"
         )
-    if size > _MIB and body.count(b"[", 0, size) + body.count(b"{", 0, size) > caps.json_lists:
-        raise Refusal(413, _WHERE, f"expected at most {caps.json_lists} lists in JSON, got more; a flat list does")
+    if size > _MIB and _parts(body, size) > caps.json_lists:
+        raise Refusal(413, _WHERE, f"expected at most {caps.json_lists} lists, objects and texts in JSON, got more")
     try:
         return orjson.loads(memoryview(body)[:size] if size < len(body) else body)
     except orjson.JSONDecodeError as error:
         raise Refusal(400, _WHERE, f"expected JSON, got {error.msg} at byte {error.pos}{hint}") from None
+
+
+def _parts(body: Body, size: int) -> int:
+    """Lists, objects and texts, or more where texts hold such marks; each took three bytes and will take some 60."""
+    return body.count(b"[", 0, size) + body.count(b"{", 0, size) + body.count(b'"', 0, size) // 2
 
 
 def check_names_differ(body: Body, size: int, names: int) -> None:
@@ -109,16 +132,21 @@ def check_names_differ(body: Body, size: int, names: int) -> None:
     """
     if body.count(b":", 0, size) == names:
         return
+    if body.count(b"\\", 0, size) > _MOST_ESCAPES:
+        raise Refusal(413, _WHERE, f"expected texts of at most {_MOST_ESCAPES} backslashes, got more")
     if _STRINGS.sub(b"", body[:size]).count(b":") != names:
         raise Refusal(400, _WHERE, "expected objects whose names differ and none among data, got a name twice")
 
 
-def read_object(caps: Caps) -> dict[str, Any]:
-    """The JSON object of a request that may do without (then an empty one). Refusal 400 for other JSON."""
+def read_object(caps: Caps, *, large: bool = False) -> dict[str, Any]:
+    """The JSON object of a request that may do without (then an empty one). Refusal 400 for other JSON.
+
+    ``large``: as long as a body may be, since files are in it.
+    """
     body = read_body(caps)
     if not body:
         return {}
-    value = parsed(body, len(body), caps)
+    value = parsed(body, len(body), caps.model_copy(update={"json_bytes": caps.decompressed_bytes}) if large else caps)
     if type(value) is not dict:
         raise Refusal(400, _WHERE, "expected a JSON object, got something else")
     check_names_differ(body, len(body), _names_in(value, caps.json_depth))
@@ -140,11 +168,13 @@ def _names_in(value: Any, depth: int) -> int:
 
 def compressed(response: Response) -> Response:
     """The answer as gzip or deflate, where the client asks for it and it is worth it."""
-    accepted = request.accept_encodings
-    response.vary.add("Accept-Encoding")
+    response.headers["Vary"] = "Accept-Encoding"
+    if not request.environ.get("HTTP_ACCEPT_ENCODING"):
+        return response
     data = response.get_data()
     if len(data) < _COMPRESS_FROM:
         return response
+    accepted = request.accept_encodings
     for encoding, wbits in (("gzip", _GZIP), ("deflate", _ZLIB)):
         if accepted.quality(encoding) > 0:
             machine = zlib.compressobj(1, zlib.DEFLATED, wbits)

@@ -95,7 +95,7 @@ class Caps(_Group):
     decompression_ratio: float = Field(200.0, ge=1, description="how many times larger than sent; above 1 MiB only")
     header_json_bytes: int = Field(1 * MIB, ge=1024, description="the JSON header before binary tensors")
     json_bytes: int = Field(16 * MIB, ge=1024, description="a body that is all JSON; tensors can come as bytes instead")
-    json_lists: int = Field(1 << 18, ge=64, description="lists and objects in a body of JSON over 1 MiB")
+    json_lists: int = Field(1 << 18, ge=64, description="lists, objects and texts in JSON over 1 MiB")
     tensors: int = Field(64, ge=1, description="inputs or outputs named in one request")
     rank: int = Field(8, ge=1, le=32, description="dimensions of a tensor")
     elements: int = Field(1 << 26, ge=1, description="of one tensor")

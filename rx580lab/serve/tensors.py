@@ -124,7 +124,7 @@ def _numbers(flat: list[Any], name: str, kind: str) -> Tensor:
     found = np.frombuffer(packed, DATATYPES[kind])
     # What became 0 or 1 may have been a truth value, which Python takes for a number.
     doubtful = (found == 0) | (found == 1)
-    if bool in set(map(type, compress(flat, doubtful.tolist()))):
+    if doubtful.any() and bool in set(map(type, compress(flat, doubtful.tolist()))):
         raise Refusal(400, _WHERE, f"expected elements of {kind} in {name}, got true or false")
     return found
 

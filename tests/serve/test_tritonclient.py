@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from rx580lab.serve.tensors import DATATYPES
+from tests.serve import protocol_models
 from tests.serve.protocol_models import LABELS, NUMBERS
-from tests.serve.running import Running
+from tests.serve.running import Running, start
 
 ROWS = np.random.default_rng(6).random((8, 5), dtype=np.float32)
 
@@ -127,6 +129,47 @@ def test_versions_options_and_several_outputs(client: triton.InferenceServerClie
     only = client.infer("pair", inputs, outputs=[triton.InferRequestedOutput("difference")], headers={**key})
     assert only.as_numpy("sum") is None
     np.testing.assert_array_equal(only.as_numpy("difference"), a - b)
+
+
+def test_each_version_answers(server: Running) -> None:
+    """The highest where none is named; the shared server has two of one model."""
+    image = x(np.zeros((2, 1, 28, 28), np.float32), "image")
+    key = {"X-API-Key": server.keys["user"]}
+    with triton.InferenceServerClient(server.url.removeprefix("http://")) as own:
+        for version, answers in (("", "2"), ("1", "1"), ("2", "2")):
+            result = own.infer("fashion-mnist", [image], model_version=version, headers={**key})
+            assert result.get_response()["model_version"] == answers
+            assert result.as_numpy("logits").shape == (2, 10)
+        assert own.get_model_metadata("fashion-mnist", headers=key)["versions"] == ["1", "2"]
+        assert own.is_model_ready("fashion-mnist", "2", headers=key)
+        both = own.get_inference_statistics("fashion-mnist", headers=key)["model_stats"]
+        assert [one["version"] for one in both] == ["1", "2"]
+
+
+def test_a_timeout_that_passes_before_the_launch(client: triton.InferenceServerClient, key: dict[str, str]) -> None:
+    with refused(504, "deadline"):
+        client.infer("scores", [x()], timeout=1, headers={**key})
+
+
+def test_files_with_the_load_where_that_is_allowed(tmp_path: Path) -> None:
+    folder = protocol_models.write_all(tmp_path / "models")
+    content = (folder / "scores" / "1" / "model.onnx").read_bytes()
+    running = start(folder, tmp_path, variables={"RX580LAB_SERVE_UPLOADS": "true"})
+    try:
+        key = {"X-API-Key": running.keys["admin"]}
+        with triton.InferenceServerClient(running.url.removeprefix("http://")) as own:
+            own.load_model("brought", headers=key, config="{}", files={"file:7/model.onnx": content})
+            result = own.infer("brought", [x()], model_version="7", headers={**key})
+            np.testing.assert_array_equal(result.as_numpy("y"), ROWS)
+            with refused(400, "config"):
+                own.load_model("brought", headers=key, files={"file:7/model.onnx": content})
+            for path in ("file:../7/model.onnx", "file:/etc/passwd", "file:7/../../x", "file:"):
+                with refused(400, ""):
+                    own.load_model("other", headers=key, config="{}", files={path: content})
+            with refused(404, "other"):
+                own.get_model_metadata("other", headers=key)
+    finally:
+        running.stop()
 
 
 @pytest.mark.parametrize("binary", [True, False])

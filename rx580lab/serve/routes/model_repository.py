@@ -37,7 +37,7 @@ def index() -> Response:
 
 def load(model: str) -> Response:
     """Loads, or loads again; the answer waits until that is done. 400 with the cause where it fails."""
-    config, files = _load_parameters(_parameters())
+    config, files = _load_parameters(_parameters(large=service().settings.uploads))
     repository = service().repository
     repository.load(model, config, files)
     served = repository.find(model)
@@ -53,8 +53,8 @@ def unload(model: str) -> Response:
     return json_response({})
 
 
-def _parameters() -> dict[str, Any]:
-    found = _only(read_object(service().settings.caps), "parameters").get("parameters")
+def _parameters(*, large: bool = False) -> dict[str, Any]:
+    found = _only(read_object(service().settings.caps, large=large), "parameters").get("parameters")
     if found is None:
         return {}
     if type(found) is not dict:
