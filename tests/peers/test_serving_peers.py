@@ -90,7 +90,7 @@ def test_an_environment_that_cannot_be_made_is_told_with_its_cure(
 def test_processor_time_is_that_of_the_whole_family() -> None:
     code = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', {!r}]); time.sleep(60)"
     busy = (
-        "import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass\n"
+        "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\n"
         "print(flush=True)\ntime.sleep(60)"
     )
     with psutil.Popen([sys.executable, "-c", code.format(busy)], stdout=-1) as parent:
@@ -99,7 +99,7 @@ def test_processor_time_is_that_of_the_whole_family() -> None:
         for child in parent.children():
             child.kill()
         parent.kill()
-    assert found >= 0.4
+    assert found > 0.4
 
 
 @pytest.mark.parametrize("name", SERVING)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import re
@@ -10,12 +12,11 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from rx580lab.serve.keys import make_key
 from rx580lab.serve.pepper import make_pepper
@@ -50,13 +51,14 @@ class Running:
         own = {"X-API-Key": self.keys[role]} if role else {}
         if body is not None:
             own["Content-Type"] = "application/json"
-        request = urllib.request.Request(self.url + path, body, {**own, **(headers or {})}, method=method)  # noqa: S310
-        try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - loopback
-                return answer.status, _decoded(answer.read()), dict(answer.headers)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, _decoded(error.read()), dict(error.headers)
+        place = urlsplit(self.url)
+        connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=timeout_s)
+        with contextlib.closing(connection):
+            # A body that is refused by its length is cut off while it is sent; the answer came before that.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, body, {**own, **(headers or {})})
+            answer = connection.getresponse()
+            return answer.status, _decoded(answer.read()), dict(answer.headers)
 
     def wait_ready(self, timeout_s: float = 120.0) -> None:
         """Returns when ready answers 200."""

@@ -76,5 +76,6 @@ def test_lists_leave_out_what_a_key_does_not_reach(tmp_path: Path) -> None:
             assert {one["name"] for one in stats} == names
         ready = made.client.post("/v2/repository/index", json={"ready": True}, headers=key)
         assert ready.get_json() == []  # nothing is loaded in this application
-        for body in ({"ready": 1}, {"other": True}, []):
-            assert made.client.post("/v2/repository/index", json=body, headers=key).status_code == 400
+        wrong: Any
+        for wrong in ({"ready": 1}, {"other": True}, []):
+            assert made.client.post("/v2/repository/index", json=wrong, headers=key).status_code == 400
