@@ -55,9 +55,10 @@ ci: check test ## all that .ci/run holds a change to: `make test`, then the slow
 	@$(BIN)/python -m rx580lab.selftest.sanitize
 	@$(BIN)/rx580lab selftest --limits rx580 --soak 60
 
-docs: $(DEV) ## docs/ops.md and docs/operators.md, from the code, the suites and the baseline of bench/ops
+docs: $(DEV) ## the pages of docs/, from the code, the suites and the baseline of bench/ops
 	@mkdir -p docs; $(BIN)/python -m rx580lab.selftest.page > docs/.ops.md; mv docs/.ops.md docs/ops.md
 	@$(BIN)/python -m rx580lab.graph.page > docs/.operators.md; mv docs/.operators.md docs/operators.md
+	@$(BIN)/python -m rx580lab.serve.page > docs/.serve.md; mv docs/.serve.md docs/serve.md
 
 pictures: $(DEV) ## the README's pictures, from the newest whole run of `make report` and from JupyterLab
 	@$(BIN)/python -m tests.pictures

@@ -15,6 +15,7 @@ from rx580lab.experiment import load_spec
 from rx580lab.experiment.places import find_experiment
 from rx580lab.graph.page import page as operators
 from rx580lab.selftest.page import page
+from rx580lab.serve.page import page as serving
 from tests.tree import ROOT, tracked
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,6 +51,11 @@ def test_the_list_of_ops_is_the_one_that_is_made() -> None:
 def test_the_list_of_operators_is_the_one_that_is_made() -> None:
     """``make docs`` makes it."""
     assert (ROOT / "docs/operators.md").read_text(encoding="utf-8") == operators()
+
+
+def test_the_page_of_the_server_is_the_one_that_is_made() -> None:
+    """``make docs`` makes it."""
+    assert (ROOT / "docs/serve.md").read_text(encoding="utf-8") == serving()
 
 
 def examples() -> list[str]:

@@ -21,7 +21,7 @@ from rx580lab.serve.routing import PATTERNS, Content, Route
 from rx580lab.serve.schemas import NESTED, Failure
 from rx580lab.serve.settings import Settings
 
-__all__ = ["document", "statuses"]
+__all__ = ["document", "path_of", "statuses"]
 
 _Mode = Literal["validation", "serialization"]
 _References = Mapping[Any, dict[str, Any]]  # (model, mode) -> {"$ref": ...}
@@ -112,6 +112,11 @@ def statuses(route: Route, settings: Settings) -> tuple[int, ...]:
     return tuple(sorted({status for status, can_be in found.items() if can_be} | set(route.failures)))
 
 
+def path_of(route: Route) -> str:
+    """The rule as documents write it: ``/models/{model}``."""
+    return _VARIABLE.sub(r"{\2}", route.rule)
+
+
 def document(settings: Settings, routes: Iterable[Route]) -> dict[str, Any]:
     """The document of a server with these settings and routes, as JSON holds it."""
     routes = list(routes)
@@ -122,7 +127,7 @@ def document(settings: Settings, routes: Iterable[Route]) -> dict[str, Any]:
         own = statuses(route, settings)
         refusals.update(own)
         operation = _operation(route, own, settings, references)
-        paths.setdefault(_VARIABLE.sub(r"{\1}", route.rule), {})[route.method.lower()] = operation
+        paths.setdefault(path_of(route), {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
