@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from rx580lab.device import open_device
 from rx580lab.errors import LabError, ServeError
+from rx580lab.serve.folder import check_folder
 from rx580lab.serve.keys import Keys
 from rx580lab.serve.pepper import read_pepper
 from rx580lab.serve.places import default_keys_file
@@ -147,8 +148,7 @@ def _failing(check: Callable[[Settings], None], settings: Settings) -> str | Non
 
 
 def _models(settings: Settings) -> None:
-    if not settings.models.is_dir():
-        raise ServeError("models", f"expected a folder, got {settings.models}")
+    check_folder(settings.models)
     if not any(settings.models.glob("*/*/model.onnx")):
         raise ServeError("models", f"expected NAME/VERSION/model.onnx in {settings.models}, got none")
     missing = [name for name in settings.required if not (settings.models / name).is_dir()]

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rx580lab.errors import ServeError
 from rx580lab.serve.refusal import Refusal
 
-__all__ = ["MODEL", "NAME", "VERSION", "Found", "Uploads", "labels_of", "scan"]
+__all__ = ["MODEL", "NAME", "VERSION", "Found", "Uploads", "check_folder", "labels_of", "scan"]
 
 NAME = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,64}")
 VERSION = re.compile(r"\d{1,9}")
@@ -29,6 +30,12 @@ class Found:
     version: str
     path: Path
     refusal: str
+
+
+def check_folder(root: Path) -> None:
+    """ServeError where there is no folder: a name that is mistyped must not become a server of nothing."""
+    if not root.is_dir():
+        raise ServeError("models", f"expected a folder of NAME/VERSION/{MODEL}, got {root}, which is none")
 
 
 def scan(root: Path) -> list[Found]:

@@ -14,7 +14,7 @@ from typing import Any
 from rx580lab.device import Device
 from rx580lab.errors import LabError, ServeError
 from rx580lab.serve.audit import Audit
-from rx580lab.serve.folder import Found, Uploads, labels_of, scan
+from rx580lab.serve.folder import Found, Uploads, check_folder, labels_of, scan
 from rx580lab.serve.loading import Loader
 from rx580lab.serve.metrics import Metrics
 from rx580lab.serve.model_settings import ModelSettings, chosen, overridden, read_model_settings
@@ -75,6 +75,7 @@ class Repository:
         self._uploads = Uploads()
         self._room = Room(settings.memory_bytes, self._evict_one)
         self._loader = Loader(settings, metrics, self._room, observe_wait)
+        check_folder(settings.models)
         self.scan()
 
     @property

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -219,10 +220,14 @@ def serve(settings: Settings) -> int:
         running[0].stop()
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, on_signal)
-    sockets = bind(settings.host, settings.port)
-    app = create_app(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    with ExitStack() as unused:
+        sockets = bind(settings.host, settings.port)
+        for one in sockets:
+            unused.callback(one.close)
+        app = create_app(settings)
+        unused.pop_all()
     serving: Service = app.extensions[EXTENSION]
     process = Process(app, sockets)
     running.append(process)

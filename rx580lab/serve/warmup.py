@@ -166,9 +166,7 @@ def _mixing(model: Model, lengths: Mapping[str, int], costs: Mapping[int, float]
     """Why rows must not share a launch, by random ones; "" if they come out as they do alone."""
     size = max(n for n in costs if n <= PROVEN_ROWS)
     rng = np.random.default_rng(1)
-    rows = [
-        random_rows(model, lengths, 1, rng, scale) for _, scale in zip(range(size - 1), (1.0, 3.0, 0.3), strict=False)
-    ]
+    rows = [random_rows(model, lengths, 1, rng, scale) for _, scale in zip(range(size - 1), SCALES, strict=False)]
     strangers = random_rows(model, lengths, size - 1, rng, 30.0)
     with turns:
         together = model.run(_joined([*rows, *[rows[-1]] * (size - len(rows))]))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rx580lab.errors import ServeError
 from rx580lab.experiment.serving_models import write_mlp
 from rx580lab.serve.inference import Inference, Result
 from rx580lab.serve.metrics import Metrics
@@ -60,6 +61,12 @@ def make(folder: Path) -> Iterator[Make]:
 def loaded(repository: Repository) -> Repository:
     repository.load_all()
     return repository
+
+
+def test_a_folder_that_is_not_there_is_no_server_of_nothing(folder: Path, make: Make) -> None:
+    folder.rmdir()
+    with pytest.raises(ServeError, match="expected a folder of NAME/VERSION"):
+        make()
 
 
 def factor_of(repository: Repository, name: str, version: str | None = None) -> float:
