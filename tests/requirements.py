@@ -67,10 +67,10 @@ def _serving_peer(name: str) -> Callable[[], str | None]:
     """Its environment is made by pip at the first call, once for each user of the machine."""
 
     def find() -> str | None:
-        from rx580lab.peers import serving_peer
+        from rx580lab.peers.serving import serving_peer, unavailable
 
         peer = serving_peer(name)
-        return peer.REQUIREMENT if peer.unavailable() is None else None
+        return peer.REQUIREMENT if unavailable(peer) is None else None
 
     return find
 

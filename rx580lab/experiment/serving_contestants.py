@@ -13,6 +13,7 @@ import psutil
 from rx580lab.errors import InputError, PeerUnavailable
 from rx580lab.experiment.server_process import ServerProcess
 from rx580lab.peers import serving_peer
+from rx580lab.peers.serving import unavailable as why_unavailable
 
 __all__ = ["CONTESTANTS", "ServingContestant", "family_cpu_s", "lined_up"]
 
@@ -53,7 +54,7 @@ def _ours(name: str, label: str, variables: Mapping[str, str], *, bare: bool = F
 def _rival(name: str, server: str, label: str, max_rows: int) -> _Start:
     def start(stack: ExitStack, model: Path, device: str) -> ServingContestant:
         peer = serving_peer(server)
-        why = peer.unavailable()
+        why = why_unavailable(peer)
         if why is not None:
             raise PeerUnavailable(server, why)
         process = stack.enter_context(peer.start(model, device, max_rows=max_rows))

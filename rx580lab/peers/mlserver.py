@@ -13,21 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rx580lab.errors import PeerUnavailable
-from rx580lab.peers.serving import Ask, ServingProcess, elements, environment, free_port
+from rx580lab.peers.serving import Ask, ServingProcess, elements, free_port
 
-__all__ = ["REQUIREMENT", "ask", "output", "start", "unavailable"]
+__all__ = ["REQUIREMENT", "ask", "output", "start"]
 
 REQUIREMENT = "mlserver==1.7.1"
-
-
-def unavailable() -> str | None:
-    """None where its environment is there or can be made."""
-    try:
-        environment(REQUIREMENT)
-    except PeerUnavailable as error:
-        return error.message
-    return None
 
 
 def start(model: Path, device: str, *, max_rows: int = 1) -> ServingProcess:

@@ -1,8 +1,9 @@
 """Rival servers: each serves the same file by the same ``rx580lab.load`` on the same device, so only servers differ.
 
-A serving peer is a module of this folder with ``unavailable()``, ``start(model, device)``, ``ask(x)`` and
-``output(body)``; ``serving_peer`` finds it. It runs as a process of its own on loopback, and in an environment of its
-own: their requirements contradict ours. Its own packages come first there, and ours after them.
+A serving peer is a module of this folder with ``REQUIREMENT``, ``start(model, device)``, ``ask(x)`` and
+``output(body)``; ``serving_peer`` finds it, ``unavailable`` says why it cannot run here. It runs as a process of its
+own on loopback, and in an environment of its own: their requirements contradict ours. Its own packages come first
+there, and ours after them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ import rx580lab
 from rx580lab.device import cache_dir
 from rx580lab.errors import InputError, PeerUnavailable
 
-__all__ = ["SERVING", "Ask", "ServingPeer", "ServingProcess", "environment", "serving_peer"]
+__all__ = ["SERVING", "Ask", "ServingPeer", "ServingProcess", "environment", "serving_peer", "unavailable"]
 
 SERVING = ("litserve", "mlserver")
 _INSTALL_S = 600
@@ -60,9 +61,6 @@ class ServingPeer(Protocol):
 
     REQUIREMENT: str
 
-    def unavailable(self) -> str | None:
-        """Why it cannot run here, with the cure; None when it can. Its environment is made at the first call."""
-
     def start(self, model: Path, device: str, *, max_rows: int = 32) -> ServingProcess:
         """It serves that file when this returns. ``max_rows``: of requests that it may put together; 1 for none.
 
@@ -83,6 +81,15 @@ def serving_peer(name: str) -> ServingPeer:
     module: Any = import_module(f"rx580lab.peers.{name}")
     found: ServingPeer = module
     return found
+
+
+def unavailable(peer: ServingPeer) -> str | None:
+    """Why it cannot run here, with the cure; None when it can. Its environment is made at the first call."""
+    try:
+        environment(peer.REQUIREMENT)
+    except PeerUnavailable as error:
+        return error.message
+    return None
 
 
 @lru_cache

@@ -18,7 +18,7 @@ from rx580lab.experiment.serving_bench import mlp_oracle
 from rx580lab.experiment.serving_contestants import family_cpu_s
 from rx580lab.experiment.serving_models import write_mlp
 from rx580lab.loadgen import Answer, Closed, run_here
-from rx580lab.peers.serving import SERVING, environment
+from rx580lab.peers.serving import SERVING, environment, unavailable
 from tests.requirements import require
 
 
@@ -80,7 +80,7 @@ def test_an_environment_that_cannot_be_made_is_told_with_its_cure(
     monkeypatch.setenv("RX580LAB_CACHE", str(tmp_path))
     monkeypatch.setattr(sys, "executable", "/usr/bin/false")
     for name in SERVING:
-        why = peers.serving_peer(name).unavailable()
+        why = unavailable(peers.serving_peer(name))
         assert "pip" in str(why)
         assert peers.serving_peer(name).REQUIREMENT in str(why)
     with pytest.raises(PeerUnavailable, match="pip"):

@@ -13,6 +13,7 @@ from rx580lab.serve.settings import Limits
 from tests.serve import protocol_models
 from tests.serve.demo import write_demo
 from tests.serve.running import Running, start
+from tests.serve.stored_keys import Clock
 
 # Limits that no test reaches.
 UNLIMITED = {
@@ -61,3 +62,17 @@ def protocol_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
     running.wait_ready()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of keys: it passes when it is told to."""
+    clock = Clock()
+    monkeypatch.setattr("rx580lab.serve.keys.time", clock)
+    return clock
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a test keeps its keys."""
+    return tmp_path / "keys.jsonl"

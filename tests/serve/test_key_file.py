@@ -17,18 +17,6 @@ from rx580lab.serve.private_files import locked
 from tests.serve.stored_keys import PEPPER, Clock, stored
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("rx580lab.serve.keys.time", clock)
-    return clock
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "keys.jsonl"
-
-
 def test_rotation_hands_on_role_models_label_and_lifetime(path: Path, clock: Clock) -> None:
     old, record = stored(path, label="ci", models=("m",), expires=datetime.now(UTC) + timedelta(days=10))
     fresh, successor, ended = key_file.rotate(path, PEPPER, record.id, grace=timedelta(hours=2))

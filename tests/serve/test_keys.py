@@ -23,18 +23,6 @@ from rx580lab.serve.roles import Role
 from tests.serve.stored_keys import PEPPER, Clock, stored
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("rx580lab.serve.keys.time", clock)
-    return clock
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "keys.jsonl"
-
-
 def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Changes the fields of the only key of a file."""
     fields = json.loads(path.read_text())
