@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from flask import Request, Response
 
-from rx580lab.serve.settings import Settings
-
-__all__ = ["ALWAYS", "always", "secure", "tell_quota"]
+__all__ = ["ALWAYS", "secure", "tell_quota"]
 
 ALWAYS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -23,15 +21,7 @@ _LISTS = {https: list({**ALWAYS, **(_TLS if https else {})}.items()) for https i
 _SET = frozenset(name.lower() for name in ALWAYS)
 
 
-def always(https: bool) -> list[tuple[str, str]]:
-    """Names and values for an answer that the application does not make, such as those of the server below it.
-
-    ``https``: whether the client came by TLS, as a proxy that is trusted says.
-    """
-    return list(_LISTS[https])
-
-
-def secure(response: Response, request: Request, _settings: Settings) -> None:
+def secure(response: Response, request: Request) -> None:
     """Adds what is missing; a handler may have set a policy of its own (the pages of the documentation do)."""
     headers = response.headers
     missing = _LISTS[request.is_secure]

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.routing import RequestRedirect
 
@@ -149,15 +149,13 @@ def _crashed(error: Exception) -> Response:
     identity = call.id if call else "unknown"
     if isinstance(error, LabError):
         service().metrics.rejected.labels(call.model or "" if call else "", "error").inc()
-    from flask import current_app
-
     current_app.logger.error("request %s failed", identity, exc_info=error)
     return _refused(Refusal(500, "serve", f"the server failed; its log tells more under {identity}"))
 
 
 def _finish(response: Response) -> Response:
     serving, call = service(), current()
-    secure(response, request, serving.settings)
+    secure(response, request)
     serving.cors.mark(request, response)
     if call is None:
         return response

@@ -122,6 +122,14 @@ def test_the_settings_bound_the_wait_where_the_client_does_not() -> None:
         assert ask(batcher, 1, deadline=time.monotonic() + 1000).got.status == 504
 
 
+def test_a_request_that_comes_past_its_deadline_is_not_computed_though_nobody_waits() -> None:
+    machine = Machine()
+    refusal = ask(made(machine), 1, deadline=time.monotonic() - 1).got
+    assert isinstance(refusal, Refusal)
+    assert refusal.status == 504
+    assert machine.seen == []
+
+
 def test_a_deadline_holds_while_another_model_has_the_device() -> None:
     turns, machine = Turns(), Machine()
     batcher = made(machine, turns=turns)

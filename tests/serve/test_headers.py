@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from rx580lab.serve.headers import ALWAYS, always
+from rx580lab.serve.headers import ALWAYS
 from tests.serve.running import Running
 
 ANSWERS = [
@@ -66,11 +66,3 @@ def test_the_policy_lets_nothing_run_and_nobody_frame() -> None:
         "default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'",
     }  # fmt: skip
     assert ALWAYS["Cache-Control"] == "no-store"
-
-
-def test_a_list_for_the_server_below_and_a_year_of_tls() -> None:
-    assert dict(always(https=False)) == ALWAYS
-    secure = dict(always(https=True))
-    assert secure == {**ALWAYS, "Strict-Transport-Security": "max-age=31536000"}
-    always(https=False).clear()
-    assert always(https=False), "a list of one's own"
