@@ -24,12 +24,11 @@ LARGEST_LABELS_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class Found:
-    """A version in a folder. ``refusal``: why it is not served; "" if nothing speaks against it."""
+    """A version in a folder; whether it may be served is told when it is loaded."""
 
     name: str
     version: str
     path: Path
-    refusal: str
 
 
 def check_folder(root: Path) -> None:
@@ -40,19 +39,11 @@ def check_folder(root: Path) -> None:
 
 def scan(root: Path) -> list[Found]:
     """All versions of all models: ``root/<name>/<version>/model.onnx``."""
-    inside = root.resolve()
     found = []
     for path in sorted(root.glob(f"*/*/{MODEL}")):
         name, version = path.parts[-3:-1]
-        if not NAME.fullmatch(name) or not VERSION.fullmatch(version):
-            continue
-        refusal = ""
-        # Links may lead from one place of the folder to another, and nowhere else.
-        if not path.resolve().is_relative_to(inside):
-            refusal = "expected a file inside the folder of models, got a link out of it"
-        elif not path.is_file():
-            refusal = f"expected {MODEL} to be a file"
-        found.append(Found(name, version, path, refusal))
+        if NAME.fullmatch(name) and VERSION.fullmatch(version):
+            found.append(Found(name, version, path))
     return found
 
 

@@ -96,10 +96,13 @@ class Loader:
             self.device.trim()
 
     def _check(self, path: Path) -> None:
-        """Holds what is about to be read against the manifest, where the settings ask for one."""
+        """Refuses what lies outside of the folder, and what the manifest has not, where the settings ask for one."""
         root = self._settings.models
+        # Links may lead from one place of the folder to another, and nowhere else.
         if not path.resolve().is_relative_to(root.resolve()):
             raise ServeError("models", "expected a file inside the folder of models, got a link out of it")
+        if not path.is_file():
+            raise ServeError("models", f"expected {path.name} to be a file")
         if self._settings.manifest:
             manifest = Manifest(root)
             manifest.check(path.parent)

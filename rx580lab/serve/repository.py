@@ -197,12 +197,9 @@ class Repository:
 
     def _know(self, found: Found) -> None:
         versions = self._served.setdefault(found.name, {})
-        served = versions.get(found.version)
-        if served is None:
+        if found.version not in versions:
             wait_s = self._settings.waiting.request_s
-            served = versions[found.version] = Served(found.name, found.version, found.path, self._demanded, wait_s)
-        if found.refusal:
-            served.failed(found.refusal)
+            versions[found.version] = Served(found.name, found.version, found.path, self._demanded, wait_s)
 
     def _is_required(self, name: str) -> bool:
         try:
@@ -290,8 +287,7 @@ class Repository:
             served = self._served[name][version]
             if version in wanted:
                 served.chosen = True
-                refused = self._failed(served, found.refusal) if found.refusal else ""
-                reason = refused or self._load(served, found.path, source, evicts=evicts)
+                reason = self._load(served, found.path, source, evicts=evicts)
                 reasons += [f"version {version}: {reason}"] if reason else []
         if reasons:
             raise Refusal(400, name, f"the model did not load: {'; '.join(reasons)}")

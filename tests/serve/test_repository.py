@@ -177,6 +177,19 @@ def test_a_link_out_of_the_folder_is_refused_and_one_inside_serves(folder: Path,
     assert "link out of it" in repository.find("version").reason
     with pytest.raises(Refusal, match="link out of it"):
         repository.load("file")
+    on_demand = loaded(make(load=False))
+    for name in ("file", "version", "name"):
+        with pytest.raises(Refusal):
+            on_demand.find(name).infer(Inference({"x": X}))
+        assert "link out of it" in on_demand.find(name).reason
+
+
+def test_a_folder_in_the_place_of_a_model_is_told_and_the_rest_serves(folder: Path, make: Make) -> None:
+    small_models.scaled(folder, "good")
+    small_models.place(folder, "bad").mkdir(parents=True)
+    repository = loaded(make())
+    assert repository.find("good").state == "READY"
+    assert "expected model.onnx to be a file" in repository.find("bad").reason
 
 
 def test_labels_do_not_come_from_outside(folder: Path, make: Make) -> None:
