@@ -15,25 +15,13 @@ import pytest
 from rx580lab.errors import ServeError
 from rx580lab.experiment.serving_models import write_mlp
 from rx580lab.serve.inference import Inference, Result
-from rx580lab.serve.metrics import Metrics
 from rx580lab.serve.refusal import Refusal
 from rx580lab.serve.repository import Repository
-from rx580lab.serve.settings import Settings
 from tests.serve import small_models
 from tests.serve.machine import SOON_S, value_of
+from tests.serve.repositories import Make, events, loaded, repositories
 
 X = np.array([[1, 2, 3]], np.float32)
-Make = Callable[..., Repository]
-
-
-class Log:
-    """An audit log that remembers."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, str, str]] = []
-
-    def event(self, event: str, **fields: Any) -> None:
-        self.events.append((event, fields["model"], fields["version"]))
 
 
 @pytest.fixture
@@ -44,23 +32,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make(folder: Path) -> Iterator[Make]:
-    """A repository over ``folder``; its models are unloaded at the end."""
-    made: list[Repository] = []
-
-    def repository(**more: Any) -> Repository:
-        log = Log()
-        made.append(Repository(Settings(models=folder, device="pocl", **more), Metrics(), audit=log))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield repository
-    for one in made:
-        for served in one.index():
-            served.unload("the end of the test", one._loader.turns)
-
-
-def loaded(repository: Repository) -> Repository:
-    repository.load_all()
-    return repository
+    with repositories(folder) as make:
+        yield make
 
 
 def test_a_folder_that_is_not_there_is_no_server_of_nothing(folder: Path, make: Make) -> None:
@@ -80,12 +53,6 @@ def eventually(condition: Callable[[], Any]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.002)
-
-
-def events(repository: Repository) -> list[tuple[str, str, str]]:
-    audit = repository._audit
-    assert isinstance(audit, Log)
-    return audit.events
 
 
 def test_a_model_that_does_not_load_says_why_and_the_rest_serves(folder: Path, make: Make) -> None:

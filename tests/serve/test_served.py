@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,37 +13,22 @@ import pytest
 from rx580lab.experiment.serving_models import write_mlp
 from rx580lab.models import export
 from rx580lab.serve.inference import Inference, Result
-from rx580lab.serve.metrics import Metrics
 from rx580lab.serve.refusal import Refusal
 from rx580lab.serve.repository import Repository
-from rx580lab.serve.settings import Batching, Settings, Waiting
+from rx580lab.serve.settings import Batching, Waiting
 from tests.serve import small_models
 from tests.serve.machine import SOON_S
+from tests.serve.repositories import Make, loaded, repositories
 
 X = np.array([[1, 2, 3]], np.float32)
 WIDTHS = (256, 1024, 256)
 WEIGHTS_BYTES = 4 * 2 * 256 * 1024
-Make = Callable[..., Repository]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """A repository over ``tmp_path``; its models are unloaded at the end."""
-    made: list[Repository] = []
-
-    def repository(**more: Any) -> Repository:
-        made.append(Repository(Settings(models=tmp_path, device="pocl", **more), Metrics()))
-        return made[-1]
-
-    yield repository
-    for one in made:
-        for served in one.index():
-            served.unload("the end of the test", one._loader.turns)
-
-
-def loaded(repository: Repository) -> Repository:
-    repository.load_all()
-    return repository
+    with repositories(tmp_path) as make:
+        yield make
 
 
 def unbatched(repository: Repository, name: str) -> str:
